@@ -1,0 +1,12 @@
+"""Flask-Sealed encrypts the payloads of chosen Flask views, on top of TLS and JWT."""
+
+from .errors import ConfigError as ConfigError
+from .errors import HttpsRequired as HttpsRequired
+from .errors import Malformed as Malformed
+from .errors import Refusal as Refusal
+from .errors import Refused as Refused
+from .errors import SealedError as SealedError
+from .errors import SealedRequired as SealedRequired
+from .errors import TooLarge as TooLarge
+from .extension import Sealed as Sealed
+from .policy import sealed as sealed

@@ -1,0 +1,165 @@
+"""The Level 3 profile on Flask: one static key, ``{"data": …}`` in both directions.
+
+The envelope is always ``application/json``. Content of another type names it in the header
+``Sealed-Content-Type``, and the value is the envelope's associated data, so that a changed or
+removed header is refused; for JSON there is no header and no associated data, as in the article.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from flask import Request, Response
+from werkzeug.exceptions import BadRequest, RequestEntityTooLarge
+from werkzeug.wsgi import get_input_stream
+
+from .errors import ConfigError, Malformed, SealedRequired, TooLarge
+from .protocol import envelope
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIEnvironment
+
+JSON = "application/json"
+TYPE_HEADER = "Sealed-Content-Type"
+_TYPE_VARIABLE = "HTTP_SEALED_CONTENT_TYPE"
+
+# Methods whose requests usually have no content (RFC 9110, section 9.3): without any, there is
+# nothing to seal.
+_BODILESS = frozenset(("GET", "HEAD", "DELETE", "OPTIONS", "TRACE"))
+# Statuses whose responses have no content (RFC 9110, section 15).
+_EMPTY = frozenset((*range(100, 200), 204, 205, 304))
+# Response headers that sealing replaces, and those that it leaves out: they are a fingerprint of
+# the plaintext, or speak of a part of it.
+_REPLACED = frozenset(("cache-control", "content-encoding", "content-length")) | {
+    "accept-ranges",
+    "content-digest",
+    "content-md5",
+    "digest",
+    "etag",
+    "last-modified",
+    "repr-digest",
+}
+_JSON_TYPE = ("Content-Type", JSON)
+_NO_STORE = ("Cache-Control", "no-store, no-transform")
+_LONGEST_TYPE = 256
+_HTTP1 = ("HTTP/1.1", "HTTP/1.0")
+
+
+def open_request(request: Request, key: AESGCM, most: int) -> tuple[bytes, str] | None:
+    """Open the body of a request.
+
+    :param most: the most bytes that the body may have, as it travels.
+    :returns: the plaintext and its Content-Type; ``None`` where the request has no body, and its
+        method needs none.
+    :raises Refusal: where the request is not sealed, or does not open.
+    """
+    environ = request.environ
+    if request.method in _BODILESS and _is_bodiless(environ):
+        return None
+    body = _read(request, most)
+    if not body and request.method in _BODILESS:
+        return None
+    if environ.get("CONTENT_TYPE") != JSON and request.mimetype != JSON:
+        raise SealedRequired(
+            "This view takes sealed requests only: send Content-Type: application/json and"
+            ' {"data": "<base64 of iv, tag and ciphertext>"}.'
+        )
+    content_type = environ.get(_TYPE_VARIABLE)
+    if content_type is None:
+        return envelope.open_(key, body), JSON
+    return envelope.open_(key, body, aad=_associated(content_type)), content_type
+
+
+def seal_response(request: Request, response: Response, key: AESGCM, most: int) -> None:
+    """Seal a response in place.
+
+    :param most: the most bytes of a streamed response, which is read whole: an envelope has its
+        tag at the start.
+    :raises ConfigError: where the response cannot be sealed in this profile.
+    """
+    content_type, headers = "application/octet-stream", []
+    for header in response.headers:
+        name = header[0].lower()
+        if name == "content-type":
+            content_type = header[1]
+        elif name not in _REPLACED:
+            headers.append(header)
+        elif name == "content-encoding":
+            raise ConfigError(
+                "level3 cannot seal a response that has a Content-Encoding: the header would"
+                " speak of the envelope; return the content unencoded"
+            )
+    content, aad = b"", b""
+    if response.status_code not in _EMPTY:
+        if content_type != JSON:
+            aad = _associated(content_type)
+            headers += _type_headers(request, content_type)
+        plaintext = _read_response(response, most)
+        content = envelope.seal(key, plaintext, iv=os.urandom(12), aad=aad)
+        headers += (_JSON_TYPE, ("Content-Length", str(len(content))))
+    headers.append(_NO_STORE)
+    response.headers[:] = headers
+    response.response = [content]
+
+
+def _type_headers(request: Request, content_type: str) -> list[tuple[str, str]]:
+    headers = [(TYPE_HEADER, content_type)]
+    if "HTTP_ORIGIN" in request.environ:
+        # Where CORS lets a script of another origin read the response, it needs this one too.
+        headers.append(("Access-Control-Expose-Headers", TYPE_HEADER))
+    return headers
+
+
+def _read_response(response: Response, most: int) -> bytes:
+    content = response.response
+    if isinstance(content, list):
+        # What `jsonify` leaves; `get_data` comes to the same, slowly.
+        only = content[0] if len(content) == 1 else None
+        return only if isinstance(only, bytes) else response.get_data()
+    if response.mimetype == "text/event-stream":
+        raise ConfigError("level3 seals whole responses, so it cannot seal a live event stream")
+    response.direct_passthrough = False
+    response.call_on_close(getattr(response.response, "close", lambda: None))
+    chunks, size = [], 0
+    for chunk in response.iter_encoded():
+        size += len(chunk)
+        if size > most:
+            raise ConfigError(
+                f"level3 seals whole responses, and this one streams more than {most} bytes;"
+                " raise SEALED_MAX_BODY, or send less"
+            )
+        chunks.append(chunk)
+    return b"".join(chunks)
+
+
+def _associated(content_type: str) -> bytes:
+    if len(content_type) > _LONGEST_TYPE or not content_type.isascii():
+        raise Malformed(f"{TYPE_HEADER} is ASCII, {_LONGEST_TYPE} characters at most.")
+    return content_type.encode()
+
+
+def _is_bodiless(environ: WSGIEnvironment) -> bool:
+    length = environ.get("CONTENT_LENGTH")
+    if length:
+        return bool(length == "0")
+    # Without a length, HTTP/1 announces a body by Transfer-Encoding; later versions need not.
+    return environ.get("SERVER_PROTOCOL") in _HTTP1 and "HTTP_TRANSFER_ENCODING" not in environ
+
+
+def _read(request: Request, most: int) -> bytes:
+    try:
+        if "CONTENT_LENGTH" not in request.environ:
+            # Chunked: the stream just ends at a limit, so one byte more than allowed is asked for.
+            limit = min(most, request.max_content_length or most)
+            request.stream = get_input_stream(request.environ, max_content_length=limit + 1)
+            most = limit
+        body = request.get_data() if (request.content_length or 0) <= most else None
+    except RequestEntityTooLarge:
+        body = None
+    except BadRequest:
+        raise Malformed("The connection ended before the whole body had arrived.") from None
+    if body is None or len(body) > most:
+        raise TooLarge(f"This service takes {most} bytes at the most.")
+    return body

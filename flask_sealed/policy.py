@@ -1,0 +1,208 @@
+"""``@sealed`` and what it may say: which views are sealed, which way, in which profile."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass
+from inspect import isclass, iscoroutinefunction
+from typing import Any, TypeVar, cast, overload
+
+from flask import Blueprint, Flask, current_app
+from flask.views import View
+from werkzeug.routing import Rule
+
+from .config import Profile, check_profile
+from .errors import ConfigError
+from .window import demand_window
+
+_MARK = "__sealed__"
+
+V = TypeVar("V", bound="Callable[..., Any]")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """What a view demands.
+
+    :raises ConfigError: when it would seal nothing.
+    """
+
+    #: Whether requests have to be sealed.
+    request: bool = True
+    #: Whether responses are sealed.
+    response: bool = True
+    #: The profile; ``None`` stands for the application's.
+    profile: Profile | None = None
+
+    def __post_init__(self) -> None:
+        if not self.request and not self.response:
+            raise ConfigError(
+                "`@sealed(request=False, response=False)` seals nothing; leave the decorator away"
+            )
+        if self.profile is not None:
+            check_profile(self.profile)
+
+
+#: What each endpoint and method demands.
+Policies = dict[tuple[str, str], Policy]
+
+
+@overload
+def sealed(view: V, /) -> V: ...
+
+
+@overload
+def sealed(
+    *, request: bool = True, response: bool = True, profile: Profile | None = None
+) -> Callable[[V], V]: ...
+
+
+def sealed(
+    view: V | None = None,
+    /,
+    *,
+    request: bool = True,
+    response: bool = True,
+    profile: Profile | None = None,
+) -> V | Callable[[V], V]:
+    """Seal a view: a function, a coroutine function, a :class:`~flask.views.View` class, or a
+    single method of a :class:`~flask.views.MethodView`.
+
+    The place among other decorators does not matter, so long as those keep the attributes of the
+    function, as :func:`functools.wraps` does. Where they do not, the view refuses to run.
+
+    :param request: whether requests have to be sealed. ``False`` for callers that send in clear
+        and only open responses, as the browser code of the Level 3 article.
+    :param response: whether responses are sealed, errors included.
+    :param profile: ``"level3"``; where it is left out, the setting ``SEALED_PROFILE`` says it.
+    :raises ConfigError: when neither direction is sealed, or the profile is unknown.
+    """
+    policy = Policy(request=request, response=response, profile=profile)
+    if view is None:
+        return functools.partial(_seal_view, policy)
+    return _seal_view(policy, view)
+
+
+def seal_blueprint(blueprint: Blueprint, policy: Policy) -> None:
+    """Seal all views of a blueprint, and of the blueprints registered in it."""
+    setattr(blueprint, _MARK, policy)
+    # The views themselves are not wrapped; without this an application that forgets `Sealed(app)`
+    # would answer them in clear.
+    blueprint.before_request(functools.partial(_demand_extension, blueprint.name))
+
+
+def read_policies(app: Flask) -> Policies:
+    """What each endpoint of an application demands, by endpoint and method.
+
+    Unsealed ones are left out, and so is the automatic answer to OPTIONS, which never reaches a
+    view.
+
+    :raises ConfigError: when a view's own OPTIONS handler is sealed: browsers send OPTIONS before
+        a cross-origin request and cannot seal it.
+    """
+    table: Policies = {}
+    for rule in app.url_map.iter_rules():
+        for method in rule.methods or ():
+            policy = policy_of(app, rule, method)
+            if policy is None or is_automatic(rule, method):
+                continue
+            if method == "OPTIONS":
+                raise ConfigError(
+                    f"the view {rule.endpoint!r} handles OPTIONS itself, and that cannot be"
+                    " sealed; leave OPTIONS to Flask, or move it to a view of its own"
+                )
+            table[rule.endpoint, method] = policy
+    return table
+
+
+def is_automatic(rule: Rule, method: str) -> bool:
+    """Whether Flask answers this method of a rule itself, without the view."""
+    return method == "OPTIONS" and bool(getattr(rule, "provide_automatic_options", False))
+
+
+def policy_of(app: Flask, rule: Rule, method: str) -> Policy | None:
+    """What one method of a rule demands: the nearest of the method's, view's, class's and
+    blueprints' marks."""
+    view = app.view_functions.get(rule.endpoint)
+    view_class = getattr(view, "view_class", None)
+    return (
+        _method_mark(view_class, method)
+        or _mark(view)
+        or _mark(view_class)
+        or _blueprint_mark(app, rule.endpoint)
+    )
+
+
+def _seal_view(policy: Policy, view: V) -> V:
+    if isclass(view):
+        _seal_class(policy, view)
+        return view
+    if not callable(view):
+        raise ConfigError(f"`@sealed` belongs on a view, and {view!r} is none")
+    if _mark(view) not in (None, policy):
+        raise ConfigError(f"{view.__qualname__} is sealed twice, in two ways; leave one of them")
+    return _guard(policy, view)
+
+
+def _seal_class(policy: Policy, view_class: Any) -> None:
+    if not issubclass(view_class, View):
+        raise ConfigError(f"`@sealed` belongs on a view, and {view_class!r} is no flask View")
+    setattr(view_class, _MARK, policy)
+    view_class.dispatch_request = _guard(policy, view_class.dispatch_request)
+
+
+def _guard(policy: Policy, view: V) -> V:
+    """Mark a view, and make it refuse to run where the mark was not heeded."""
+    name = view.__qualname__
+    if iscoroutinefunction(view):
+
+        @functools.wraps(view)
+        async def guarded(*args: Any, **kwargs: Any) -> Any:
+            demand_window(name)
+            return await view(*args, **kwargs)
+
+    else:
+
+        @functools.wraps(view)
+        def guarded(*args: Any, **kwargs: Any) -> Any:
+            demand_window(name)
+            return view(*args, **kwargs)
+
+    setattr(guarded, _MARK, policy)
+    return cast("V", guarded)
+
+
+def _mark(thing: object) -> Policy | None:
+    policy: Policy | None = getattr(thing, _MARK, None)
+    return policy
+
+
+def _method_mark(view_class: type[Any] | None, method: str) -> Policy | None:
+    # A method that overrides a sealed one is sealed too, or a subclass would open it by accident.
+    names = [method.lower()]
+    if method == "HEAD" and not hasattr(view_class, "head"):
+        names = ["get"]
+    for cls in getattr(view_class, "__mro__", ()):
+        for name in names:
+            policy = _mark(vars(cls).get(name))
+            if policy is not None:
+                return policy
+    return None
+
+
+def _blueprint_mark(app: Flask, endpoint: str) -> Policy | None:
+    name = endpoint.rpartition(".")[0]
+    while name:
+        policy = _mark(app.blueprints.get(name))
+        if policy is not None:
+            return policy
+        name = name.rpartition(".")[0]
+    return None
+
+
+def _demand_extension(blueprint: str) -> None:
+    if "sealed" not in current_app.extensions:
+        raise ConfigError(
+            f"the blueprint {blueprint!r} is sealed, and this application has no `Sealed(app)`"
+        )

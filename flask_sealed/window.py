@@ -1,0 +1,282 @@
+"""Where plaintext lives: the request that the view sees, and no one else.
+
+Flask, its hooks and signals, error handlers and every monitoring SDK hold the request as it came:
+ciphertext. A view runs inside a *window*, in which the context's request is a clone that has the
+plaintext instead. What is particular to the insides of Flask and Werkzeug stands here alone.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+import traceback
+from collections.abc import Callable, Iterator
+from contextvars import ContextVar
+from io import BytesIO
+from typing import Any, TypeVar
+
+import flask.globals
+from flask import Flask, Request, Response
+from werkzeug.datastructures import EnvironHeaders
+
+from .errors import ConfigError
+
+T = TypeVar("T")
+
+# Flask 3.2 merged the request context into the application context, where `request` is read-only.
+_context: ContextVar[Any]
+if hasattr(flask.globals, "_cv_request"):
+    _context, _REQUEST = flask.globals._cv_request, "request"
+else:
+    _context, _REQUEST = flask.globals._cv_app, "_request"
+
+#: The context that holds the current request; a LookupError where there is none.
+current_context: Callable[[], Any] = _context.get
+
+_WINDOW = "_flask_sealed_window"
+
+# What a request object remembers of its body, of the headers that describe it, and of hidden ones.
+_REMEMBERED = frozenset(
+    (
+        "_cached_data",
+        "_cached_json",
+        "_parsed_content_type",
+        "content_length",
+        "content_type",
+        "data",
+        "files",
+        "form",
+        "json",
+        "mimetype",
+        "mimetype_params",
+        "stream",
+        "values",
+        "if_match",
+        "if_modified_since",
+        "if_none_match",
+        "if_range",
+        "if_unmodified_since",
+        "range",
+    )
+)
+
+# Outer headers that are not shown to a sealed view: a range or a condition would be answered with
+# a part or a fingerprint of the plaintext, and anyone on the way can add a method override.
+_HIDDEN = frozenset(
+    (
+        "HTTP_IF_MATCH",
+        "HTTP_IF_MODIFIED_SINCE",
+        "HTTP_IF_NONE_MATCH",
+        "HTTP_IF_RANGE",
+        "HTTP_IF_UNMODIFIED_SINCE",
+        "HTTP_RANGE",
+        "HTTP_X_HTTP_METHOD",
+        "HTTP_X_HTTP_METHOD_OVERRIDE",
+        "HTTP_X_METHOD_OVERRIDE",
+    )
+)
+
+
+class Window:
+    """One sealed request: its opened body until the view takes it, and whether the view runs.
+
+    :param seals_response: whether the view's response leaves the window sealed.
+    """
+
+    #: Whether the view, or what belongs to it, runs just now.
+    is_open = False
+    #: The response that is as it shall leave: sealed, or a refusal.
+    settled: Response | None = None
+    _body: bytes | None = None
+    _content_type = ""
+    _outside: Request | None = None
+    _inside: Request | None = None
+
+    def __init__(self, seals_response: bool) -> None:
+        self.seals_response = seals_response
+
+    def __repr__(self) -> str:
+        size = "no body" if self._body is None else f"{len(self._body)} bytes"
+        return f"<Window {'open' if self.is_open else 'closed'}, {size}>"
+
+    def hold(self, body: bytes, content_type: str) -> None:
+        """Keep the opened body of the request and its Content-Type, until the view runs."""
+        self._body = body
+        self._content_type = content_type
+
+    def attach(self, request: Request) -> None:
+        """Make this the window of a request."""
+        # Not through the request's `__dict__`: CPython would make it a slower object.
+        setattr(request, _WINDOW, self)
+
+    @staticmethod
+    def of(request: Request) -> Window | None:
+        """The window of a request, or of a view's clone of it."""
+        window: Window | None = getattr(request, _WINDOW, None)
+        return window
+
+    def run(self, context: Any, work: Callable[..., T], *args: Any) -> T:
+        """Do a view's work with the plaintext request as the context's request.
+
+        An escaping exception loses the local variables of its frames, unless the application is in
+        debug mode: monitoring copies them.
+        """
+        self._outside = outside = getattr(context, _REQUEST)
+        setattr(context, _REQUEST, self._inside or self._take_request(outside))
+        self.is_open = True
+        try:
+            return work(*args)
+        except BaseException as error:
+            if not context.app.debug:
+                forget_locals(error)
+            raise
+        finally:
+            setattr(context, _REQUEST, outside)
+            # The request holds the window: a reference back would keep both, until some day the
+            # garbage collector comes.
+            self._outside = None
+            self.is_open = False
+
+    def _take_request(self, request: Request) -> Request:
+        body, self._body = self._body, None
+        if body is not None:
+            return _clone(request, body, self._content_type)
+        if not request.environ.keys().isdisjoint(_HIDDEN):
+            return _clone(request, None, "")
+        return request
+
+    def run_outside(self, context: Any, work: Callable[[], None]) -> None:
+        """Do something with the request as it came, while the window is open."""
+        inside = getattr(context, _REQUEST)
+        setattr(context, _REQUEST, self._outside)
+        try:
+            work()
+        finally:
+            setattr(context, _REQUEST, inside)
+
+    def stream(self, context: Any, response: Response) -> None:
+        """Let a streamed response, which is generated after the view has returned, run in here."""
+        self._inside = getattr(context, _REQUEST)
+        response.response = _WindowedIterator(self, context, response.response)
+
+
+def _clone(request: Request, body: bytes | None, content_type: str) -> Request:
+    environ = request.environ.copy()
+    if not environ.keys().isdisjoint(_HIDDEN):
+        for name in _HIDDEN:
+            environ.pop(name, None)
+    # Werkzeug's own back reference would lead from the clone to the original.
+    environ.pop("werkzeug.request", None)
+    environ.pop("HTTP_TRANSFER_ENCODING", None)
+    clone = request.__class__.__new__(request.__class__)
+    state = vars(clone)
+    state.update(vars(request), environ=environ, headers=EnvironHeaders(environ))
+    for name in _REMEMBERED.intersection(state):
+        del state[name]
+    if body is not None:
+        environ["wsgi.input"] = BytesIO(body)
+        environ["CONTENT_LENGTH"] = str(len(body))
+        environ["CONTENT_TYPE"] = content_type
+        state["_cached_data"] = body
+    return clone
+
+
+class _WindowedIterator:
+    """A response's iterable, every step of which runs inside the window."""
+
+    def __init__(self, window: Window, context: Any, iterable: Any) -> None:
+        self._window = window
+        # Popped by the time of the steps; `stream_with_context` pushes this same one again.
+        self._context = context
+        self._iterable = iterable
+        self._iterator: Iterator[Any] = iter(iterable)
+
+    def __iter__(self) -> _WindowedIterator:
+        return self
+
+    def __next__(self) -> Any:
+        return self._window.run(self._context, self._iterator.__next__)
+
+    def close(self) -> None:
+        close = getattr(self._iterable, "close", None)
+        if close is not None:
+            self._window.run(self._context, close)
+        self._window._inside = None
+
+
+def current_window() -> Window | None:
+    """The open window that the caller runs in, if it does."""
+    context = _context.get(None)
+    window: Window | None = getattr(getattr(context, _REQUEST, None), _WINDOW, None)
+    return window if window is not None and window.is_open else None
+
+
+def demand_window(view: str) -> None:
+    """Refuse to run a sealed view outside of a window.
+
+    :param view: its name.
+    :raises ConfigError: when the current request, if there is one, has no open window.
+    """
+    window = getattr(getattr(_context.get(None), _REQUEST, None), _WINDOW, None)
+    if window is None or not window.is_open:
+        raise ConfigError(
+            f"the sealed view {view} was called outside of a sealed request. Is there a"
+            " `Sealed(app)`? Does a decorator above `@sealed` drop the function's attributes"
+            " (give it `functools.wraps`, or put `@sealed` above it)? From other code, call a"
+            " function that is not a view."
+        )
+
+
+def after_request_functions(context: Any) -> list[Callable[[Response], Response]]:
+    """What is registered with ``after_this_request``, to be read and changed."""
+    functions: list[Callable[[Response], Response]] = context._after_request_functions
+    return functions
+
+
+def open_first(app: Flask, hook: Callable[[], Response | None]) -> None:
+    """Register a hook before all others that run before a request."""
+    app.before_request_funcs.setdefault(None, []).insert(0, hook)
+
+
+def seal_first(app: Flask, hook: Callable[[Response], Response]) -> None:
+    """Move a hook before all others of the application that run after a request."""
+    hooks = app.after_request_funcs[None]
+    hooks.remove(hook)
+    hooks.append(hook)  # Flask runs them from the last to the first.
+
+
+def forget_locals(error: BaseException) -> None:
+    """Clear the local variables in all frames of an exception and of those it came from."""
+    seen: set[int] = set()
+    waiting: list[BaseException | None] = [error]
+    while waiting:
+        one = waiting.pop()
+        if one is None or id(one) in seen:
+            continue
+        seen.add(id(one))
+        traceback.clear_frames(one.__traceback__)
+        waiting += (one.__cause__, one.__context__)
+        if isinstance(one, BaseExceptionGroup):
+            waiting += one.exceptions
+
+
+def guard_logging() -> None:
+    """Show handlers of log records the request as it came, also for records made inside a window.
+
+    Monitoring handlers read the current request when they handle a record. The one place where
+    handlers are called is patched, once in a process; it does nothing where no window is open.
+    """
+    dispatch = logging.Logger.callHandlers
+    if getattr(dispatch, "_flask_sealed", False):
+        return
+
+    @functools.wraps(dispatch)
+    def call_handlers(self: logging.Logger, record: logging.LogRecord) -> None:
+        window = current_window()
+        if window is None:
+            dispatch(self, record)
+        else:
+            window.run_outside(current_context(), functools.partial(dispatch, self, record))
+
+    call_handlers._flask_sealed = True  # type: ignore[attr-defined]
+    logging.Logger.callHandlers = call_handlers  # type: ignore[method-assign]
