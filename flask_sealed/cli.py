@@ -10,7 +10,7 @@ from typing import TypedDict
 
 import click
 from flask import Flask, current_app
-from flask.cli import AppGroup, with_appcontext
+from flask.cli import AppGroup
 from werkzeug.routing import Rule
 
 from .errors import ConfigError
@@ -28,7 +28,7 @@ class _Route(TypedDict):
     profile: str | None
 
 
-@cli.command()
+@cli.command(with_appcontext=False)
 def keygen() -> None:
     """Print a new Level 3 key, as 64 hex digits.
 
@@ -52,7 +52,6 @@ def keygen() -> None:
     help="Fail where a route whose rule or endpoint matches is not sealed, or none matches: such"
     " as '/api/*' or 'bank.*'. May be given more than once.",
 )
-@with_appcontext
 def routes(as_json: bool, patterns: Sequence[str]) -> None:
     """List all routes and which way each is sealed."""
     table = _routes(current_app._get_current_object())  # type: ignore[attr-defined]

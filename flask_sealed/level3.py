@@ -83,7 +83,7 @@ def seal_response(request: Request, response: Response, key: AESGCM, most: int) 
     for header in response.headers:
         name = header[0].lower()
         if name == "content-type":
-            content_type = header[1]
+            content_type = header[1] or content_type
         elif name not in _REPLACED:
             headers.append(header)
         elif name == "content-encoding":
@@ -121,17 +121,23 @@ def _read_response(response: Response, most: int) -> bytes:
     if response.mimetype == "text/event-stream":
         raise ConfigError("level3 seals whole responses, so it cannot seal a live event stream")
     response.direct_passthrough = False
-    response.call_on_close(getattr(response.response, "close", lambda: None))
     chunks, size = [], 0
-    for chunk in response.iter_encoded():
-        size += len(chunk)
-        if size > most:
-            raise ConfigError(
-                f"level3 seals whole responses, and this one streams more than {most} bytes;"
-                " raise SEALED_MAX_BODY, or send less"
-            )
-        chunks.append(chunk)
+    try:
+        for chunk in response.iter_encoded():
+            size += len(chunk)
+            if size > most:
+                raise ConfigError(
+                    f"level3 seals whole responses, and this one streams more than {most} bytes;"
+                    " raise SEALED_MAX_BODY, or send less"
+                )
+            chunks.append(chunk)
+    finally:
+        getattr(content, "close", _nothing)()
     return b"".join(chunks)
+
+
+def _nothing() -> None:
+    """Iterables without a `close` have nothing to close."""
 
 
 def _associated(content_type: str) -> bytes:

@@ -122,7 +122,8 @@ class Window:
         debug mode: monitoring copies them.
         """
         self._outside = outside = getattr(context, _REQUEST)
-        setattr(context, _REQUEST, self._inside or self._take_request(outside))
+        request = self._inside or self._take_request(outside)
+        setattr(context, _REQUEST, request)
         self.is_open = True
         try:
             return work(*args)
@@ -132,6 +133,8 @@ class Window:
             raise
         finally:
             setattr(context, _REQUEST, outside)
+            if request is not outside and self._inside is None:
+                request.close()  # its uploaded files; Flask closes those of the other one
             # The request holds the window: a reference back would keep both, until some day the
             # garbage collector comes.
             self._outside = None
@@ -158,6 +161,12 @@ class Window:
         """Let a streamed response, which is generated after the view has returned, run in here."""
         self._inside = getattr(context, _REQUEST)
         response.response = _WindowedIterator(self, context, response.response)
+
+    def end_stream(self) -> None:
+        """Let go of the view's request, once its response has been generated."""
+        if self._inside is not None:
+            self._inside.close()
+            self._inside = None
 
 
 def _clone(request: Request, body: bytes | None, content_type: str) -> Request:
@@ -201,7 +210,7 @@ class _WindowedIterator:
         close = getattr(self._iterable, "close", None)
         if close is not None:
             self._window.run(self._context, close)
-        self._window._inside = None
+        self._window.end_stream()
 
 
 def current_window() -> Window | None:
