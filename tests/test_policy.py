@@ -251,4 +251,4 @@ def test_mistakes_are_told_where_they_are_made(make: Callable[[], object], messa
 def test_the_view_stays_itself() -> None:
     view = sealed(answer)
     assert view.__name__ == "answer"
-    assert view.__wrapped__ is answer
+    assert vars(view)["__wrapped__"] is answer

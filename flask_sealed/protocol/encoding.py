@@ -11,12 +11,12 @@ from ..errors import Malformed
 _BAD_BASE64 = "The value is not canonical base64 (RFC 4648, section 4)."
 
 
-def b64encode(data: bytes) -> bytes:
+def b64encode(data: bytes | memoryview) -> bytes:
     """Encode bytes as padded standard base64 (RFC 4648, section 4)."""
     return pybase64.b64encode(data)
 
 
-def b64decode(text: bytes | memoryview) -> bytes:
+def b64decode(text: bytes | memoryview) -> bytearray:
     """Decode padded standard base64 in its one canonical form (RFC 4648, sections 3.5 and 4).
 
     White space, another alphabet, missing or extra padding and stray bits behind the last byte are
@@ -32,12 +32,12 @@ def b64decode(text: bytes | memoryview) -> bytes:
     return decoded
 
 
-def _decode(text: bytes | memoryview) -> bytes | None:
+def _decode(text: bytes | memoryview) -> bytearray | None:
     try:
-        return pybase64.b64decode(text, validate=True)
+        return pybase64.b64decode_as_bytearray(text, validate=True)
     except (binascii.Error, ValueError):
         return None
 
 
-def _last_group(decoded: bytes) -> bytes:
+def _last_group(decoded: bytearray) -> bytearray:
     return decoded[-(len(decoded) % 3 or 3) :]

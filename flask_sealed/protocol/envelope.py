@@ -7,6 +7,7 @@ Level 3 uses it with one static key, byte for byte as the clients of the article
 from __future__ import annotations
 
 import re
+from io import BytesIO
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -16,6 +17,8 @@ from .encoding import b64decode, b64encode
 
 IV_BYTES = 12
 TAG_BYTES = 16
+# A multiple of three, so that slices of it are base64 without padding.
+_SLICE = 48 * 1024
 OVERHEAD_BYTES = IV_BYTES + TAG_BYTES
 
 _HEAD = re.compile(rb'[ \t\r\n]*\{[ \t\r\n]*"data"[ \t\r\n]*:[ \t\r\n]*"')
@@ -41,8 +44,9 @@ def seal(key: AESGCM, plaintext: bytes, *, iv: bytes, aad: bytes = b"") -> bytes
     :returns: the envelope, a JSON object in ASCII.
     """
     sealed = key.encrypt(iv, plaintext, aad)
-    data = b"".join((iv, sealed[-TAG_BYTES:], memoryview(sealed)[:-TAG_BYTES]))
-    return b'{"data":"%b"}' % b64encode(data)
+    if len(plaintext) <= _SLICE:
+        return b'{"data":"%b"}' % b64encode(iv + sealed[-TAG_BYTES:] + sealed[:-TAG_BYTES])
+    return _encode_in_slices(iv, memoryview(sealed))
 
 
 def open_(key: AESGCM, envelope: bytes, *, aad: bytes = b"") -> bytes:
@@ -55,14 +59,32 @@ def open_(key: AESGCM, envelope: bytes, *, aad: bytes = b"") -> bytes:
     :raises Malformed: when it has not the form of an envelope.
     :raises Refused: when it does not open with this key and these associated bytes.
     """
-    sealed = memoryview(b64decode(_data(envelope)))
+    sealed = b64decode(_data(envelope))
     if len(sealed) < OVERHEAD_BYTES:
         raise Malformed(_TOO_SHORT)
-    iv, tag = sealed[:IV_BYTES], sealed[IV_BYTES:OVERHEAD_BYTES]
-    plaintext = _decrypt(key, iv, b"".join((sealed[OVERHEAD_BYTES:], tag)), aad)
+    iv = bytes(sealed[:IV_BYTES])
+    sealed += sealed[IV_BYTES:OVERHEAD_BYTES]  # the tag goes behind the ciphertext
+    plaintext = _decrypt(key, iv, memoryview(sealed)[OVERHEAD_BYTES:], aad)
     if plaintext is None:
         raise Refused
     return plaintext
+
+
+def _encode_in_slices(iv: bytes, sealed: memoryview) -> bytes:
+    """The envelope of a large message, with no second copy of it in memory.
+
+    The allocator hands large blocks back to the system, and fetching them anew costs several times
+    what the encryption does.
+    """
+    ciphertext, tag = sealed[:-TAG_BYTES], sealed[-TAG_BYTES:]
+    # Groups of three bytes: the 28 bytes ahead of the ciphertext take two more to be whole.
+    head = b"".join((iv, tag, ciphertext[:2]))
+    out = BytesIO()
+    out.write(b'{"data":"%b' % b64encode(head))
+    for start in range(2, len(ciphertext), _SLICE):
+        out.write(b64encode(ciphertext[start : start + _SLICE]))
+    out.write(b'"}')
+    return out.getvalue()
 
 
 def _data(envelope: bytes) -> memoryview:
@@ -78,7 +100,7 @@ def _data(envelope: bytes) -> memoryview:
     return memoryview(envelope)[head.end() : end]
 
 
-def _decrypt(key: AESGCM, iv: memoryview, sealed: bytes, aad: bytes) -> bytes | None:
+def _decrypt(key: AESGCM, iv: bytes, sealed: memoryview, aad: bytes) -> bytes | None:
     # None instead of an error here, so that the refusal is raised outside of an `except` block:
     # monitoring reads the frames of an exception's `__context__` too.
     try:

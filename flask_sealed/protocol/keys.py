@@ -53,7 +53,7 @@ def _read(text: str) -> bytes | None:
     if _HEX.fullmatch(text):
         return bytes.fromhex(text)
     try:
-        secret = b64decode(text.encode())
+        secret = bytes(b64decode(text.encode()))
     except (Malformed, UnicodeEncodeError):
         return None
     return secret if len(secret) == KEY_BYTES else None

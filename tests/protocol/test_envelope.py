@@ -43,6 +43,16 @@ def test_round_trip(plaintext: bytes, aad: bytes, iv: bytes, key: bytes) -> None
     assert envelope.open_(aead, sealed, aad=aad) == plaintext
 
 
+@pytest.mark.parametrize("size", [n + d for n in (48 * 1024, 96 * 1024) for d in range(-3, 4)])
+def test_sizes_around_the_slices_of_large_messages(size: int) -> None:
+    plaintext = os.urandom(size)
+    sealed = envelope.seal(KEY, plaintext, iv=IV)
+    raw = KEY.encrypt(IV, plaintext, None)
+    expected = base64.b64encode(IV + raw[-16:] + raw[:-16])
+    assert sealed == b'{"data":"' + expected + b'"}'
+    assert envelope.open_(KEY, sealed) == plaintext
+
+
 def test_the_json_may_have_white_space() -> None:
     compact = json.loads(envelope.seal(KEY, b"{}", iv=IV))
     for text in (
