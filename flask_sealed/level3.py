@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from flask import Request, Response
 from werkzeug.exceptions import BadRequest, RequestEntityTooLarge
-from werkzeug.wsgi import get_input_stream
 
 from .errors import ConfigError, Malformed, SealedRequired, TooLarge
 from .protocol import envelope
+from .window import read_body
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
@@ -155,17 +155,13 @@ def _is_bodiless(environ: WSGIEnvironment) -> bool:
 
 
 def _read(request: Request, most: int) -> bytes:
+    limit = min(most, request.max_content_length or most)
     try:
-        if "CONTENT_LENGTH" not in request.environ:
-            # Chunked: the stream just ends at a limit, so one byte more than allowed is asked for.
-            limit = min(most, request.max_content_length or most)
-            request.stream = get_input_stream(request.environ, max_content_length=limit + 1)
-            most = limit
-        body = request.get_data() if (request.content_length or 0) <= most else None
+        body = read_body(request, limit)
     except RequestEntityTooLarge:
         body = None
     except BadRequest:
         raise Malformed("The connection ended before the whole body had arrived.") from None
-    if body is None or len(body) > most:
-        raise TooLarge(f"This service takes {most} bytes at the most.")
+    if body is None:
+        raise TooLarge(f"This service takes {limit} bytes at the most.")
     return body

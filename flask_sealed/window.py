@@ -13,11 +13,13 @@ import traceback
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from io import BytesIO
-from typing import Any, TypeVar
+from typing import IO, Any, TypeVar
 
 import flask.globals
 from flask import Flask, Request, Response
 from werkzeug.datastructures import EnvironHeaders
+from werkzeug.exceptions import ClientDisconnected
+from werkzeug.wsgi import get_input_stream
 
 from .errors import ConfigError
 
@@ -32,6 +34,9 @@ else:
 
 #: The context that holds the current request; a LookupError where there is none.
 current_context: Callable[[], Any] = _context.get
+
+# More digits make no length that anyone could send.
+_DIGITS = 19
 
 _WINDOW = "_flask_sealed_window"
 
@@ -133,8 +138,8 @@ class Window:
             raise
         finally:
             setattr(context, _REQUEST, outside)
-            if request is not outside and self._inside is None:
-                request.close()  # its uploaded files; Flask closes those of the other one
+            if request is not outside and self._inside is None and "files" in vars(request):
+                request.close()  # Flask closes the files of the other request only
             # The request holds the window: a reference back would keep both, until some day the
             # garbage collector comes.
             self._outside = None
@@ -167,6 +172,42 @@ class Window:
         if self._inside is not None:
             self._inside.close()
             self._inside = None
+
+
+def read_body(request: Request, limit: int) -> bytes | None:
+    """The body of a request as it came, which stays readable for everyone.
+
+    :param limit: the most bytes that are read.
+    :returns: ``None`` where there are more.
+    :raises werkzeug.exceptions.BadRequest: where the connection ended too early.
+    """
+    body: bytes | None = getattr(request, "_cached_data", None)
+    if body is not None:
+        return body if len(body) <= limit else None
+    length = request.environ.get("CONTENT_LENGTH", "")
+    if not (length.isascii() and length.isdigit() and len(length) < _DIGITS):
+        # Chunked: the stream just ends at a limit, so one byte more than allowed is asked for.
+        request.stream = get_input_stream(request.environ, max_content_length=limit + 1)
+        body = request.get_data()
+        return body if len(body) <= limit else None
+    if int(length) > limit:
+        return None
+    # What `get_data` does, without the stream that it makes to count the bytes.
+    request._cached_data = body = _read_exactly(request.environ["wsgi.input"], int(length))
+    return body
+
+
+def _read_exactly(stream: IO[bytes], length: int) -> bytes:
+    body = more = b""
+    while len(body) < length:
+        try:
+            more = stream.read(length - len(body))
+        except (OSError, ValueError):
+            more = b""
+        if not more:
+            raise ClientDisconnected
+        body = body + more if body else more
+    return body
 
 
 def _clone(request: Request, body: bytes | None, content_type: str) -> Request:

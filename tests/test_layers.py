@@ -19,7 +19,7 @@ ALLOWED: dict[str, set[str]] = {
     "config": {"errors", "protocol.keys"},
     "window": {"errors"},
     "policy": {"config", "errors", "window"},
-    "level3": {"errors", "protocol"},
+    "level3": {"errors", "protocol", "window"},
     "extension": {"config", "errors", "level3", "policy", "window"},
     "cli": {"errors", "policy", "protocol.keys"},
     "": {"errors", "extension", "policy"},
