@@ -1,0 +1,43 @@
+"""A small bank whose sensitive views are sealed: ``flask --app examples.bank run``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from flask import Flask
+
+from flask_sealed import Sealed
+
+from . import auth, db, keys, page
+from .api import api
+
+sealing = Sealed()
+
+
+def create_app(
+    config: Mapping[str, Any] | None = None, *, instance_path: str | Path | None = None
+) -> Flask:
+    """Make the bank. At the first start it makes its own keys and database.
+
+    :param config: settings that go before the bank's own, such as ``TESTING``.
+    :param instance_path: the folder of the keys and the database; ``instance`` beside this file
+        where it is left out.
+    """
+    folder = Path(instance_path or Path(__file__).parent / "instance").resolve()
+    app = Flask(__name__, instance_path=str(folder))
+    app.config.from_mapping(
+        SEALED_PROFILE="level3",
+        SEALED_MAX_BODY=8 * 1024 * 1024,
+        JWT_ERROR_MESSAGE_KEY="error",
+    )
+    app.config.update(config or {})
+    keys.provide(app)
+    # The browser's copy of the key. `Sealed` takes the other one out of the configuration.
+    page.init_app(app, aes_key=app.config["SEALED_LEVEL3_KEY"])
+    db.init_app(app)
+    auth.init_app(app)
+    sealing.init_app(app)
+    app.register_blueprint(api)
+    return app

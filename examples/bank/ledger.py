@@ -1,0 +1,97 @@
+"""Accounts and transfers. Knows the database, and nothing of HTTP."""
+
+from __future__ import annotations
+
+import sqlite3
+from dataclasses import dataclass
+from typing import Any
+
+from .db import connection, transaction
+
+MOST_CENTS = 10**12
+
+
+class BadOrderError(Exception):
+    """This cannot be ordered, with words for the customer."""
+
+
+class UnknownAccountError(Exception):
+    """There is no such account, or the payer's is another customer's."""
+
+
+class NotEnoughError(Exception):
+    """The payer has less than the amount."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """An order to move an amount, in cents, from one account to another.
+
+    :raises BadOrderError: for an amount or a payee that makes no sense.
+    """
+
+    payer: str
+    payee: str
+    amount: int
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.amount <= MOST_CENTS:
+            raise BadOrderError("The amount must be one cent or more, and not astronomical.")
+        if self.payer == self.payee:
+            raise BadOrderError("Both accounts are the same.")
+
+
+def accounts(customer: int) -> list[dict[str, Any]]:
+    """A customer's accounts; balances in cents."""
+    rows = connection().execute(
+        "SELECT number, label, balance FROM account WHERE customer = ? ORDER BY number",
+        (customer,),
+    )
+    return [dict(row) for row in rows]
+
+
+def payment_details(customer: int) -> dict[str, Any]:
+    """A customer's card, as the article's route shows it."""
+    row = (
+        connection()
+        .execute(
+            "SELECT last4, expiry_month, expiry_year FROM card WHERE customer = ?", (customer,)
+        )
+        .fetchone()
+    )
+    return {
+        "cardLast4": row["last4"],
+        "expiryMonth": row["expiry_month"],
+        "expiryYear": row["expiry_year"],
+    }
+
+
+def transfer(customer: int, order: Order) -> dict[str, Any]:
+    """Carry out an order, or change nothing.
+
+    :returns: the transfer's id, and what is left on the payer's account, in cents.
+    :raises UnknownAccountError: when an account is not there, or the payer is not the customer's.
+    :raises NotEnoughError: when the payer has too little.
+    """
+    with transaction() as db:
+        balance = _balance(db, order.payer, customer)
+        if balance < order.amount:
+            raise NotEnoughError
+        for number, change in ((order.payer, -order.amount), (order.payee, order.amount)):
+            update = "UPDATE account SET balance = balance + ? WHERE number = ?"
+            if db.execute(update, (change, number)).rowcount != 1:
+                raise UnknownAccountError(number)
+        made = db.execute(
+            "INSERT INTO transfer (payer, payee, amount) VALUES (?, ?, ?)",
+            (order.payer, order.payee, order.amount),
+        )
+    return {"id": made.lastrowid, "balance": balance - order.amount}
+
+
+def _balance(db: sqlite3.Connection, number: str, customer: int) -> int:
+    row = db.execute(
+        "SELECT balance FROM account WHERE number = ? AND customer = ?", (number, customer)
+    ).fetchone()
+    if row is None:
+        raise UnknownAccountError(number)
+    return int(row["balance"])

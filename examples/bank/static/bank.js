@@ -1,0 +1,184 @@
+// The page's component. It sees plain objects only; sealing is the business of level3.js.
+
+import { byId, element } from "./dom.js";
+import { NotSealed, wiretapped } from "./level3.js";
+import { clearExchanges, showExchange } from "./wire.js";
+
+const environment = JSON.parse(byId("environment").textContent);
+const { urls } = environment;
+const { sealedFetch, clearFetch } = wiretapped(environment.aesKey, showExchange);
+const euro = new Intl.NumberFormat("en-IE", { style: "currency", currency: "EUR" });
+
+// In memory only: a reload ends the session, and nothing can be found in the browser's storage.
+let token = null;
+
+/** An answer of the bank that is no success, in words for the customer. */
+class Refused extends Error {
+  constructor(status, words) {
+    super(words);
+    this.status = status;
+  }
+}
+
+async function call(url, init = {}) {
+  const headers = new Headers(init.headers);
+  if (token) headers.set("Authorization", `Bearer ${token}`);
+  const response = await sealedFetch(url, { ...init, headers });
+  const answer = await response.json().catch(() => ({}));
+  if (response.ok) return answer;
+  throw new Refused(response.status, answer.error ?? answer.detail ?? "The bank did not say why.");
+}
+
+const send = (url, object) =>
+  call(url, {
+    method: "POST",
+    headers: { "Content-Type": "application/json" },
+    body: JSON.stringify(object),
+  });
+
+// --- logging in and out ---
+
+async function logIn(form) {
+  const { customer, password } = Object.fromEntries(new FormData(form));
+  const answer = await send(urls.login, { customer, password });
+  token = answer.accessToken;
+  form.reset();
+  byId("full-name").textContent = answer.fullName;
+  await showAccounts();
+  byId("card").replaceChildren(...cardItems(await call(urls.payment_details)));
+  showBank(true);
+  return "";
+}
+
+function logOut(words = "You have logged out.") {
+  token = null;
+  clearExchanges();
+  for (const form of document.querySelectorAll("form")) form.reset();
+  for (const status of document.querySelectorAll("[role=status]")) say(status, "");
+  for (const id of ["accounts", "card", "payer", "own-accounts"]) byId(id).replaceChildren();
+  showBank(false);
+  say(byId("login-status"), words);
+}
+
+function showBank(isIn) {
+  byId("login").hidden = isIn;
+  byId("customer").hidden = !isIn;
+  // The part that had the keyboard's focus is gone.
+  (isIn ? byId("accounts-title") : byId("customer-name")).focus();
+}
+
+// --- what the customer sees ---
+
+async function showAccounts() {
+  const accounts = await call(urls.accounts);
+  byId("accounts").replaceChildren(...accounts.map(accountItem));
+  const chosen = byId("payer").value;
+  byId("payer").replaceChildren(...accounts.map(accountOption));
+  if (chosen) byId("payer").value = chosen;
+  const numbers = accounts.map(({ number }) => element("option", { value: number }));
+  byId("own-accounts").replaceChildren(...numbers);
+}
+
+function accountItem({ number, label, balance }) {
+  return element(
+    "li",
+    {},
+    element("span", { class: "account-label" }, label),
+    element("span", { class: "account-number" }, number),
+    element("span", { class: "balance" }, money(balance)),
+  );
+}
+
+function accountOption({ number, label }) {
+  return element("option", { value: number }, `${number}, ${label}`);
+}
+
+function cardItems({ cardLast4, expiryMonth, expiryYear }) {
+  const month = String(expiryMonth).padStart(2, "0");
+  return [
+    element("dt", {}, "Card ending in"),
+    element("dd", {}, cardLast4),
+    element("dt", {}, "Valid until"),
+    element("dd", {}, `${month}/${expiryYear}`),
+  ];
+}
+
+// --- what the customer does ---
+
+async function transfer(form) {
+  const { payer, payee, amount } = Object.fromEntries(new FormData(form));
+  const cents = toCents(amount);
+  const order = { from: payer, to: payee.trim(), amount: cents };
+  const { balance } = await send(urls.transfers, order);
+  form.elements.amount.value = "";
+  await showAccounts();
+  return `Sent ${money(cents)} to ${order.to}. ${money(balance)} is left on ${payer}.`;
+}
+
+async function upload(form) {
+  const answer = await call(urls.identity_document, { method: "POST", body: new FormData(form) });
+  form.reset();
+  const size = answer.size.toLocaleString("en");
+  return `The bank has ${answer.name}, ${size} bytes. SHA-256: ${answer.sha256}`;
+}
+
+async function showRates() {
+  const response = await clearFetch(urls.rates);
+  if (!response.ok) throw new Refused(response.status, "There are no rates just now.");
+  const { base, rates } = await response.json();
+  const rows = Object.entries(rates).map(([currency, rate]) =>
+    element("tr", {}, element("th", { scope: "row" }, currency), element("td", {}, String(rate))),
+  );
+  byId("rates-rows").replaceChildren(...rows);
+  byId("rates-table").hidden = false;
+  return `For one ${base}:`;
+}
+
+const money = (cents) => euro.format(cents / 100);
+
+function toCents(text) {
+  // Digit by digit: binary fractions do not know 0.1.
+  const match = /^(\d{1,10})(?:[.,](\d{1,2}))?$/.exec(text.trim());
+  if (!match) throw new Refused(0, "Write the amount in euros and cents, such as 12.50.");
+  return Number(match[1]) * 100 + Number((match[2] ?? "").padEnd(2, "0"));
+}
+
+// --- forms and their results ---
+
+function onSubmit(formId, statusId, work) {
+  const form = byId(formId);
+  const button = form.querySelector("button");
+  form.addEventListener("submit", async (event) => {
+    event.preventDefault();
+    if (button.ariaDisabled === "true") return;
+    // Not `disabled`: the button would lose the keyboard's focus.
+    button.ariaDisabled = "true";
+    const status = byId(statusId);
+    say(status, "One moment…");
+    try {
+      say(status, await work(form));
+    } catch (error) {
+      if (error.status === 401 && token) logOut("Your session has ended. Please log in again.");
+      else say(status, words(error), true);
+    } finally {
+      button.ariaDisabled = "false";
+    }
+  });
+}
+
+function say(status, text, isError = false) {
+  status.textContent = text;
+  status.classList.toggle("error", isError);
+}
+
+function words(error) {
+  if (error instanceof Refused || error instanceof NotSealed) return error.message;
+  if (error.name === "OperationError") return "The answer did not open with this page's key.";
+  return "The bank cannot be reached. Please try again.";
+}
+
+onSubmit("login-form", "login-status", logIn);
+onSubmit("transfer-form", "transfer-status", transfer);
+onSubmit("kyc-form", "kyc-status", upload);
+onSubmit("rates-form", "rates-status", showRates);
+byId("log-out").addEventListener("click", () => logOut());

@@ -1,0 +1,422 @@
+"""The example bank, seen from its wire: what is sealed opens with the key, and tells nothing."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import shutil
+import sqlite3
+import stat
+import threading
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from flask import Flask
+from flask.testing import FlaskClient
+from werkzeug.datastructures import FileStorage
+from werkzeug.test import TestResponse, encode_multipart
+
+from examples.bank import auth, create_app, keys
+from flask_sealed.cli import cli
+from flask_sealed.protocol import envelope
+
+ADA = {"customer": "ada", "password": "analytical-engine"}
+GRACE = {"customer": "grace", "password": "nanoseconds"}
+PDF = b"%PDF-1.7 passport of Ada"
+# A quote is in no base64, so ciphertext cannot hold these by chance.
+MARKERS = (b'"4242"', b"cardLast4", b'"balance"', b"accessToken", b"Lovelace", b"passport")
+
+
+class Customer:
+    """Seals what it sends and opens what it gets; every answer is checked for plaintext."""
+
+    def __init__(self, app: Flask) -> None:
+        folder = Path(app.instance_path)
+        self.key = AESGCM(bytes.fromhex((folder / "level3.key").read_text()))
+        self.client: FlaskClient = app.test_client()
+        self.headers: dict[str, str] = {}
+
+    def send(self, path: str, body: bytes, content_type: str = "application/json") -> TestResponse:
+        headers = dict(self.headers)
+        aad = b"" if content_type == "application/json" else content_type.encode()
+        if aad:
+            headers["Sealed-Content-Type"] = content_type
+        data = envelope.seal(self.key, body, iv=os.urandom(12), aad=aad)
+        return self.client.post(path, data=data, headers=headers, content_type="application/json")
+
+    def post(self, path: str, sent: object) -> tuple[int, Any]:
+        return self.open(self.send(path, json.dumps(sent).encode()))
+
+    def get(self, path: str) -> tuple[int, Any]:
+        return self.open(self.client.get(path, headers=self.headers))
+
+    def upload(self, name: str, content: bytes, field: str = "document") -> tuple[int, Any]:
+        file = FileStorage(io.BytesIO(content), name, field)
+        boundary, form = encode_multipart({field: file})
+        return self.open(self.send("/api/kyc", form, f"multipart/form-data; boundary={boundary}"))
+
+    def open(self, response: TestResponse) -> tuple[int, Any]:
+        assert response.content_type == "application/json"
+        assert list(response.get_json()) == ["data"]
+        for marker in MARKERS:
+            assert marker not in response.data
+        return response.status_code, json.loads(envelope.open_(self.key, response.data))
+
+    def log_in(self, credentials: dict[str, str]) -> Customer:
+        status, answer = self.post("/api/login", credentials)
+        assert status == 200
+        self.headers["Authorization"] = f"Bearer {answer['accessToken']}"
+        return self
+
+    def balances(self) -> dict[str, int]:
+        status, accounts = self.get("/api/accounts")
+        assert status == 200
+        return {account["number"]: account["balance"] for account in accounts}
+
+
+@pytest.fixture(scope="module")
+def instance(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An instance folder to copy: to hash the passwords anew for each test takes its time."""
+    folder = tmp_path_factory.mktemp("instance")
+    create_app(instance_path=folder)
+    return folder
+
+
+@pytest.fixture
+def bank(instance: Path, tmp_path: Path) -> Flask:
+    shutil.copytree(instance, tmp_path, dirs_exist_ok=True)
+    return create_app({"TESTING": True}, instance_path=tmp_path)
+
+
+@pytest.fixture
+def stranger(bank: Flask) -> Customer:
+    return Customer(bank)
+
+
+@pytest.fixture
+def ada(bank: Flask) -> Customer:
+    return Customer(bank).log_in(ADA)
+
+
+@pytest.fixture
+def grace(bank: Flask) -> Customer:
+    return Customer(bank).log_in(GRACE)
+
+
+# --- logging in ---
+
+
+def test_login_answers_a_token_and_a_name(stranger: Customer) -> None:
+    status, answer = stranger.post("/api/login", ADA | {"customer": " Ada "})
+    assert status == 200
+    assert answer.keys() == {"accessToken", "fullName"}
+    assert answer["fullName"] == "Ada Lovelace"
+
+
+@pytest.mark.parametrize(
+    "credentials", [ADA | {"password": "no"}, ADA | {"customer": "eve"}, ADA | {"password": ""}]
+)
+def test_wrong_credentials_and_unknown_names_get_one_answer(
+    stranger: Customer, monkeypatch: pytest.MonkeyPatch, credentials: dict[str, str]
+) -> None:
+    checked: list[str] = []
+
+    def check(expected: str, password: str) -> bool:
+        checked.append(expected.partition("$")[0])
+        return False
+
+    monkeypatch.setattr(auth, "check_password_hash", check)
+    status, answer = stranger.post("/api/login", credentials)
+    assert status == 401
+    assert answer == {"error": "The customer name or the password is wrong."}
+    assert checked == ["scrypt:32768:8:1"]  # as much work, whoever asks
+
+
+@pytest.mark.parametrize(
+    "sent", [[], {}, "ada", None, {"customer": "ada"}, {"customer": 1, "password": "x"}]
+)
+def test_login_demands_two_texts(stranger: Customer, sent: object) -> None:
+    assert stranger.post("/api/login", sent)[0] == 400
+
+
+def test_login_refuses_lone_surrogates(stranger: Customer) -> None:
+    for credentials in (ADA | {"customer": "\ud800"}, ADA | {"password": "\ud800"}):
+        assert stranger.post("/api/login", credentials)[0] == 400
+
+
+@pytest.mark.parametrize("path", ["/api/accounts", "/api/payment-details"])
+def test_without_a_token_the_refusal_is_sealed(stranger: Customer, path: str) -> None:
+    status, answer = stranger.get(path)
+    assert (status, answer.keys()) == (401, {"error"})
+    stranger.headers["Authorization"] = "Bearer none"
+    assert stranger.get(path)[0] == 422
+
+
+# --- reading ---
+
+
+def test_each_customer_sees_their_own(ada: Customer, grace: Customer) -> None:
+    assert ada.balances() == {"40-1001": 2_457_310, "40-1002": 8_120_000}
+    assert grace.balances() == {"40-2001": 1_936_045}
+    article = {"cardLast4": "4242", "expiryMonth": 12, "expiryYear": 2027}
+    assert ada.get("/api/payment-details") == (200, article)
+    assert grace.get("/api/payment-details")[1]["cardLast4"] == "1881"
+
+
+def test_rates_are_in_clear_and_need_no_token(bank: Flask) -> None:
+    response = bank.test_client().get("/api/rates")
+    assert response.get_json()["base"] == "EUR"
+    assert response.get_json()["rates"]["USD"] > 0
+
+
+def test_the_page_has_the_key_and_a_policy_without_inline_scripts(bank: Flask) -> None:
+    response = bank.test_client().get("/")
+    key = (Path(bank.instance_path) / "level3.key").read_text().strip()
+    assert key in response.text
+    assert "default-src 'self'" in response.headers["Content-Security-Policy"]
+    assert "unsafe" not in response.headers["Content-Security-Policy"]
+    assert "SEALED_LEVEL3_KEY" not in bank.config
+
+
+# --- transfers ---
+
+
+def order(payer: object, payee: object, amount: object) -> dict[str, object]:
+    return {"from": payer, "to": payee, "amount": amount}
+
+
+def test_a_transfer_moves_the_amount(ada: Customer, grace: Customer) -> None:
+    status, answer = ada.post("/api/transfers", order("40-1001", "40-2001", 1250))
+    assert (status, answer["balance"]) == (201, 2_456_060)
+    assert ada.balances()["40-1001"] == 2_456_060
+    assert grace.balances() == {"40-2001": 1_937_295}
+
+
+def test_an_account_can_be_emptied_to_the_last_cent(ada: Customer) -> None:
+    assert ada.post("/api/transfers", order("40-1002", "40-1001", 8_120_000))[1]["balance"] == 0
+
+
+@pytest.mark.parametrize(
+    ("status", "sent"),
+    [
+        (400, []),
+        (400, None),
+        (400, {}),
+        (400, order("40-1001", "40-2001", 1) | {"more": 1}),
+        (400, order("40-1001", 402001, 1)),
+        (400, order("40-1001", "\ud800", 1)),
+        (400, order("40-1001", "40-2001", "1")),
+        (400, order("40-1001", "40-2001", 1.5)),
+        (400, order("40-1001", "40-2001", True)),
+        (400, order("40-1001", "40-2001", 0)),
+        (400, order("40-1001", "40-2001", -5)),
+        (400, order("40-1001", "40-2001", 10**30)),
+        (400, order("40-1001", "40-1001", 1)),
+        (404, order("40-1001", "40-9999", 1)),
+        (404, order("40-9999", "40-2001", 1)),
+        (404, order("40-2001", "40-1001", 1)),
+        (409, order("40-1001", "40-2001", 2_457_311)),
+    ],
+)
+def test_a_transfer_that_cannot_be_changes_nothing(
+    ada: Customer, grace: Customer, status: int, sent: object
+) -> None:
+    before = ada.balances() | grace.balances()
+    refused, answer = ada.post("/api/transfers", sent)
+    assert (refused, answer.keys()) == (status, {"error"})
+    assert ada.balances() | grace.balances() == before
+
+
+def test_what_is_no_json_inside_the_envelope_is_a_sealed_400(ada: Customer) -> None:
+    assert ada.open(ada.send("/api/transfers", b"{"))[0] == 400
+    assert ada.open(ada.send("/api/transfers", b"hello", "text/plain"))[0] == 415
+
+
+def test_transfers_at_once_never_overdraw(bank: Flask, ada: Customer) -> None:
+    amount = 300_000  # eight of these are on the account, and twenty are asked for
+
+    def attempt(_: int) -> int:
+        customer = Customer(bank)
+        customer.headers = ada.headers
+        return customer.post("/api/transfers", order("40-1001", "40-2001", amount))[0]
+
+    with ThreadPoolExecutor(10) as pool:
+        statuses = Counter(pool.map(attempt, range(20)))
+    assert statuses == {201: 8, 409: 12}
+    assert ada.balances()["40-1001"] == 2_457_310 - 8 * amount
+
+
+def test_transfers_both_ways_at_once_keep_the_sum(
+    bank: Flask, ada: Customer, grace: Customer
+) -> None:
+    before = ada.balances() | grace.balances()
+
+    def attempt(number: int) -> int:
+        customer = Customer(bank)
+        customer.headers = (ada if number % 2 else grace).headers
+        accounts = ("40-1001", "40-2001") if number % 2 else ("40-2001", "40-1002")
+        return customer.post("/api/transfers", order(*accounts, 100_000 + number))[0]
+
+    with ThreadPoolExecutor(10) as pool:
+        assert set(pool.map(attempt, range(40))) <= {201, 409}
+    after = ada.balances() | grace.balances()
+    assert sum(after.values()) == sum(before.values())
+    assert after != before
+    assert min(after.values()) >= 0
+
+
+# --- identity documents ---
+
+
+@pytest.mark.parametrize(
+    ("content", "content_type"),
+    [
+        (PDF, "application/pdf"),
+        (b"\x89PNG\r\n\x1a\n passport", "image/png"),
+        (b"\xff\xd8\xff passport", "image/jpeg"),
+    ],
+)
+def test_a_document_is_kept(bank: Flask, ada: Customer, content: bytes, content_type: str) -> None:
+    status, answer = ada.upload("passport é.pdf", content)
+    digest = hashlib.sha256(content).hexdigest()
+    kept = {"name": "passport é.pdf", "type": content_type, "size": len(content)}
+    assert (status, answer) == (201, kept | {"sha256": digest})
+    with closing(sqlite3.connect(Path(bank.instance_path) / "bank.sqlite3")) as db:
+        assert db.execute("SELECT customer, content FROM document").fetchall() == [(1, content)]
+
+
+@pytest.mark.parametrize(
+    ("status", "name", "content", "field"),
+    [
+        (400, "passport.pdf", PDF, "other"),
+        (400, "", PDF, "document"),
+        (413, "passport.pdf", PDF.ljust(2 * 1024 * 1024 + 1), "document"),
+        (415, "passport.pdf", b"MZ passport", "document"),
+        (415, "passport.pdf", b"", "document"),
+    ],
+)
+def test_other_documents_are_refused(
+    ada: Customer, status: int, name: str, content: bytes, field: str
+) -> None:
+    refused, answer = ada.upload(name, content, field)
+    assert (refused, answer.keys()) == (status, {"error"})
+
+
+def test_the_largest_document_fits(ada: Customer) -> None:
+    assert ada.upload("passport.pdf", PDF.ljust(2 * 1024 * 1024))[0] == 201
+
+
+def test_the_wire_carries_nothing_of_an_upload(ada: Customer) -> None:
+    seen: list[bytes] = []
+    send = ada.client.post
+
+    def tap(*args: Any, **kwargs: Any) -> TestResponse:
+        seen.append(kwargs["data"])
+        return send(*args, **kwargs)
+
+    ada.client.post = tap  # type: ignore[method-assign]
+    assert ada.upload("passport.pdf", PDF)[0] == 201
+    assert len(seen) == 1
+    assert b"passport" not in seen[0]
+    assert b"%PDF" not in seen[0]
+
+
+# --- refusals ---
+
+
+@pytest.mark.parametrize("path", ["/api/login", "/api/transfers", "/api/kyc"])
+@pytest.mark.parametrize(
+    ("code", "sent"),
+    [
+        ("malformed", {"json": ADA}),
+        ("sealed-required", {"data": ADA}),
+        ("malformed", {"json": {"data": "AAAA"}}),
+        ("refused", {"json": {"data": "A" * 80}}),
+    ],
+)
+def test_what_is_not_sealed_is_refused_in_clear(
+    ada: Customer, path: str, code: str, sent: dict[str, Any]
+) -> None:
+    response = ada.client.post(path, headers=ada.headers, **sent)
+    assert response.content_type == "application/problem+json"
+    problem = json.loads(response.data)
+    assert problem["type"] == f"urn:flask-sealed:{code}"
+    assert (response.status_code, problem["status"]) == (400, 400)
+
+
+# --- the first start, and the second ---
+
+
+def test_the_first_start_makes_private_files_and_the_second_keeps_them(tmp_path: Path) -> None:
+    folder = tmp_path / "new" / "instance"
+    token = Customer(create_app(instance_path=folder)).log_in(ADA).headers
+    names = {"level3.key", "jwt.key", "bank.sqlite3"}
+    assert {path.name for path in folder.iterdir()} == names
+    assert {stat.S_IMODE(path.stat().st_mode) for path in folder.iterdir()} == {0o600}
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    before = {name: (folder / name).read_bytes() for name in names}
+    again = Customer(create_app(instance_path=folder))
+    again.headers = token
+    assert again.balances()["40-1002"] == 8_120_000
+    assert before == {name: (folder / name).read_bytes() for name in names}
+
+
+def test_instances_have_keys_of_their_own(tmp_path: Path) -> None:
+    for name in "ab":
+        create_app(instance_path=tmp_path / name)
+    for name in ("level3.key", "jwt.key"):
+        assert len({(tmp_path / folder / name).read_text() for folder in "ab"}) == 2
+
+
+def test_starts_at_once_agree_on_one_file(tmp_path: Path) -> None:
+    everybody = threading.Barrier(8)
+
+    def write(path: Path) -> None:
+        everybody.wait(10)  # so that none is there yet for any of them
+        path.write_text(path.name)
+
+    def start(_: int) -> str:
+        return keys.make_once(tmp_path / "key", write).read_text()
+
+    with ThreadPoolExecutor(8) as pool:
+        assert len(set(pool.map(start, range(8)))) == 1
+    assert os.listdir(tmp_path) == ["key"]
+
+
+def test_a_failed_start_leaves_nothing_behind(tmp_path: Path) -> None:
+    def fail(path: Path) -> None:
+        path.write_text("half")
+        raise OSError
+
+    with pytest.raises(OSError):  # noqa: PT011
+        keys.make_once(tmp_path / "key", fail)
+    assert os.listdir(tmp_path) == []
+
+
+def test_configuration_goes_before_the_files(tmp_path: Path) -> None:
+    secrets = {"SEALED_LEVEL3_KEY": os.urandom(32).hex(), "JWT_SECRET_KEY": os.urandom(32).hex()}
+    create_app(secrets, instance_path=tmp_path)
+    assert os.listdir(tmp_path) == ["bank.sqlite3"]
+
+
+@pytest.fixture
+def routes(bank: Flask) -> Callable[..., int]:
+    def run(*patterns: str) -> int:
+        options = [word for pattern in patterns for word in ("--require", pattern)]
+        return bank.test_cli_runner().invoke(cli, ["routes", *options]).exit_code
+
+    return run
+
+
+def test_the_command_line_finds_what_is_sealed(routes: Callable[..., int]) -> None:
+    assert routes("/api/login", "/api/accounts", "/api/payment-details") == 0
+    assert routes("/api/transfers", "/api/kyc") == 0
+    assert routes("/api/rates") == 1
