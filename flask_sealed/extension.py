@@ -28,10 +28,6 @@ from .window import (
     seal_first,
 )
 
-_USE_HTTPS = (
-    "This view answers over HTTPS only. Behind a proxy that ends TLS, the application needs"
-    " werkzeug.middleware.proxy_fix.ProxyFix."
-)
 _THIS_MACHINE = frozenset(("127.0.0.1", "::1"))
 
 logger = logging.getLogger("flask_sealed")
@@ -96,11 +92,10 @@ class _ServerSide:
         policy = self.policy(context.app, request)
         if policy is None:
             return None
-        window = Window(policy.response)
-        window.attach(request)
+        window = Window(request, seals_response=policy.response)
         try:
-            if self.settings.require_https and not (is_secure(request) or context.app.testing):
-                raise HttpsRequired(_USE_HTTPS)
+            if request.scheme != "https" and request.remote_addr not in _THIS_MACHINE:
+                self._demand_https(context.app, request)
             if policy.request:
                 opened = level3.open_request(request, self._key, self.settings.max_body)
                 if opened is not None:
@@ -207,6 +202,15 @@ class _ServerSide:
             window.stream(context, response)
         return response
 
+    def _demand_https(self, app: Flask, request: Request) -> None:
+        """Refuse plain HTTP where browsers would not call the context secure either."""
+        waived = app.testing or not self.settings.require_https
+        if not waived and not _is_loopback(request.remote_addr):
+            raise HttpsRequired(
+                "This view answers over HTTPS only. Behind a proxy that ends TLS, the application"
+                " needs werkzeug.middleware.proxy_fix.ProxyFix."
+            )
+
     def _seal_or_withhold(self, request: Request, response: Response, *, debug: bool) -> None:
         try:
             level3.seal_response(request, response, self._key, self.settings.max_body)
@@ -218,12 +222,9 @@ class _ServerSide:
             logger.exception("a response could not be sealed, and was withheld")
 
 
-def is_secure(request: Request) -> bool:
-    """Whether browsers would call this a secure context: HTTPS, or this machine itself."""
-    if request.scheme == "https" or request.remote_addr in _THIS_MACHINE:
-        return True
+def _is_loopback(address: str | None) -> bool:
     try:
-        return ip_address(request.remote_addr or "").is_loopback
+        return ip_address(address or "").is_loopback
     except ValueError:
         return False
 

@@ -8,7 +8,6 @@ removed header is refused; for JSON there is no header and no associated data, a
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from flask import Request, Response
@@ -16,10 +15,7 @@ from werkzeug.exceptions import BadRequest, RequestEntityTooLarge
 
 from .errors import ConfigError, Malformed, SealedRequired, TooLarge
 from .protocol import envelope
-from .window import read_body
-
-if TYPE_CHECKING:
-    from _typeshed.wsgi import WSGIEnvironment
+from .window import read_body, replace_headers
 
 JSON = "application/json"
 TYPE_HEADER = "Sealed-Content-Type"
@@ -44,6 +40,7 @@ _REPLACED = frozenset(("cache-control", "content-encoding", "content-length")) |
 _JSON_TYPE = ("Content-Type", JSON)
 _NO_STORE = ("Cache-Control", "no-store, no-transform")
 _LONGEST_TYPE = 256
+_CHUNKED = "HTTP_TRANSFER_ENCODING"
 _HTTP1 = ("HTTP/1.1", "HTTP/1.0")
 
 
@@ -56,8 +53,11 @@ def open_request(request: Request, key: AESGCM, most: int) -> tuple[bytes, str] 
     :raises Refusal: where the request is not sealed, or does not open.
     """
     environ = request.environ
-    if request.method in _BODILESS and _is_bodiless(environ):
-        return None
+    if request.method in _BODILESS:
+        # Without a length, HTTP/1 announces a body by Transfer-Encoding; later versions need not.
+        chunked = environ.get("SERVER_PROTOCOL") not in _HTTP1 or _CHUNKED in environ
+        if not (environ.get("CONTENT_LENGTH") or chunked):
+            return None
     body = _read(request, most)
     if not body and request.method in _BODILESS:
         return None
@@ -100,7 +100,7 @@ def seal_response(request: Request, response: Response, key: AESGCM, most: int) 
         content = envelope.seal(key, plaintext, iv=os.urandom(12), aad=aad)
         headers += (_JSON_TYPE, ("Content-Length", str(len(content))))
     headers.append(_NO_STORE)
-    response.headers[:] = headers
+    replace_headers(response, headers)
     response.response = [content]
 
 
@@ -144,14 +144,6 @@ def _associated(content_type: str) -> bytes:
     if len(content_type) > _LONGEST_TYPE or not content_type.isascii():
         raise Malformed(f"{TYPE_HEADER} is ASCII, {_LONGEST_TYPE} characters at most.")
     return content_type.encode()
-
-
-def _is_bodiless(environ: WSGIEnvironment) -> bool:
-    length = environ.get("CONTENT_LENGTH")
-    if length:
-        return bool(length == "0")
-    # Without a length, HTTP/1 announces a body by Transfer-Encoding; later versions need not.
-    return environ.get("SERVER_PROTOCOL") in _HTTP1 and "HTTP_TRANSFER_ENCODING" not in environ
 
 
 def _read(request: Request, most: int) -> bytes:

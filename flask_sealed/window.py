@@ -85,6 +85,7 @@ _HIDDEN = frozenset(
 class Window:
     """One sealed request: its opened body until the view takes it, and whether the view runs.
 
+    :param request: the request as it came; it holds its window from now on.
     :param seals_response: whether the view's response leaves the window sealed.
     """
 
@@ -97,8 +98,10 @@ class Window:
     _outside: Request | None = None
     _inside: Request | None = None
 
-    def __init__(self, seals_response: bool) -> None:
+    def __init__(self, request: Request, *, seals_response: bool) -> None:
         self.seals_response = seals_response
+        # Not through the request's `__dict__`: CPython would make it a slower object.
+        setattr(request, _WINDOW, self)
 
     def __repr__(self) -> str:
         size = "no body" if self._body is None else f"{len(self._body)} bytes"
@@ -108,11 +111,6 @@ class Window:
         """Keep the opened body of the request and its Content-Type, until the view runs."""
         self._body = body
         self._content_type = content_type
-
-    def attach(self, request: Request) -> None:
-        """Make this the window of a request."""
-        # Not through the request's `__dict__`: CPython would make it a slower object.
-        setattr(request, _WINDOW, self)
 
     @staticmethod
     def of(request: Request) -> Window | None:
@@ -172,6 +170,14 @@ class Window:
         if self._inside is not None:
             self._inside.close()
             self._inside = None
+
+
+def replace_headers(response: Response, headers: list[tuple[str, str]]) -> None:
+    """Give a response these headers, which have been a response's headers before or are constants.
+
+    So none of them has a line break, which is all that the public way would check again.
+    """
+    response.headers._list = headers
 
 
 def read_body(request: Request, limit: int) -> bytes | None:

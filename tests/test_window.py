@@ -469,7 +469,7 @@ def test_plaintext_does_not_wait_for_the_garbage_collector(make_app: MakeApp, pe
 
 
 def test_repr_shows_sizes_only() -> None:
-    window = Window(seals_response=True)
+    window = Window(Request({}), seals_response=True)
     assert repr(window) == "<Window closed, no body>"
     window.hold(PLAINTEXT, "application/json")
     assert repr(window) == f"<Window closed, {len(PLAINTEXT)} bytes>"

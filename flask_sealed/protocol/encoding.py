@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import binascii
+from collections.abc import Callable
 
 import pybase64
 
@@ -11,9 +12,8 @@ from ..errors import Malformed
 _BAD_BASE64 = "The value is not canonical base64 (RFC 4648, section 4)."
 
 
-def b64encode(data: bytes | memoryview) -> bytes:
-    """Encode bytes as padded standard base64 (RFC 4648, section 4)."""
-    return pybase64.b64encode(data)
+#: Encode bytes as padded standard base64 (RFC 4648, section 4).
+b64encode: Callable[[bytes | memoryview], bytes] = pybase64.b64encode
 
 
 def b64decode(text: bytes | memoryview) -> bytearray:
