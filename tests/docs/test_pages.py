@@ -1,0 +1,112 @@
+"""What the pages say agrees with the package, and nothing on them escapes the tests."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from sybil import Document
+
+import flask_sealed
+from flask_sealed import config, errors
+
+from .shell import REPOSITORY
+from .snippets import EVALUATORS, LOOKED_AT, blocks, file_name
+
+README = REPOSITORY / "README.rst"
+DOCS = REPOSITORY / "docs"
+PAGES = [README, REPOSITORY / "CHANGES.rst", *sorted(DOCS.glob("*.rst"))]
+
+every_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+
+
+@every_page
+def test_every_block_has_a_language_that_is_run(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    directives = re.findall(r"(?m)^[ \t]*\.\. ([\w-]+)::[ \t]*(.*)$", text)
+    # What a page may show code with.
+    assert not {"code", "sourcecode", "literalinclude", "parsed-literal"} & {
+        name for name, _ in directives
+    }
+    languages = [language for name, language in directives if name == "code-block"]
+    assert set(languages) <= EVALUATORS.keys() | LOOKED_AT
+    document = Document(text, str(page))
+    shown = [one for one in blocks(document) if one.lexemes["directive"] == "code-block"]
+    assert [one.lexemes["arguments"] for one in shown] == languages
+
+
+@every_page
+def test_there_are_no_other_literal_blocks(page: Path) -> None:
+    for line in page.read_text(encoding="utf-8").splitlines():
+        assert not (line.endswith("::") and not line.lstrip().startswith(".. ")), line
+        assert not line.lstrip().startswith(">>>"), line
+
+
+@every_page
+def test_every_file_that_is_shown_is_used(page: Path) -> None:
+    found = list(blocks(Document(page.read_text(encoding="utf-8"), str(page))))
+    for index, block in enumerate(found):
+        name = Path(file_name(block))
+        if name.name:
+            later = "\n".join(str(one.lexemes["source"]) for one in found[index + 1 :])
+            assert name.stem in later or (name.name == "app.py" and "$ flask " in later), name
+
+
+def test_the_readme_is_plain_restructuredtext() -> None:
+    docutils = pytest.importorskip("docutils.core")
+    # A fault raises.
+    settings = {"halt_level": 2, "report_level": 2, "file_insertion_enabled": False}
+    for page in (README, REPOSITORY / "CHANGES.rst"):
+        text = page.read_text(encoding="utf-8")
+        html = docutils.publish_string(text, writer="html5", settings_overrides=settings)
+        assert b"<h1" in html
+
+
+def test_links_of_the_readme_lead_somewhere() -> None:
+    links = re.findall(r"`[^`]+ <([^>]+)>`_", README.read_text(encoding="utf-8"))
+    assert {DOCS / "quickstart.rst", DOCS / "security.rst"} <= {
+        REPOSITORY / link for link in links
+    }
+    for link in links:
+        assert (REPOSITORY / link).is_file(), link
+
+
+def test_every_page_is_in_the_table_of_contents() -> None:
+    index = (DOCS / "index.rst").read_text(encoding="utf-8")
+    listed = set(re.findall(r"(?m)^    ([a-z0-9-]+)$", index))
+    assert listed == {page.stem for page in DOCS.glob("*.rst")} - {"index"}
+
+
+def test_every_public_name_is_documented() -> None:
+    page = (DOCS / "api.rst").read_text(encoding="utf-8")
+    documented = re.findall(
+        r"\.\. auto(?:class|function|exception):: (?:flask_sealed\.)?(\w+)", page
+    )
+    public = [name for name, thing in vars(flask_sealed).items() if callable(thing)]
+    assert sorted(documented) == sorted(public)
+
+
+def test_every_setting_is_documented() -> None:
+    page = (DOCS / "configuration.rst").read_text(encoding="utf-8")
+    documented = re.findall(r"    \*   - ``(SEALED_\w+)``", page)
+    assert sorted(documented) == sorted(config._KNOWN)
+
+
+def test_every_refusal_is_documented() -> None:
+    page = (DOCS / "protocol-level3.rst").read_text(encoding="utf-8")
+    documented = re.findall(r"    \*   - ``urn:flask-sealed:([\w-]+)``\n        - (\d+)\n", page)
+    kinds = [thing for thing in vars(errors).values() if isinstance(thing, type)]
+    refusals = [
+        kind for kind in kinds if issubclass(kind, errors.Refusal) and hasattr(kind, "code")
+    ]
+    assert sorted(documented) == sorted((kind.code, str(kind.status)) for kind in refusals)
+
+
+def test_no_page_names_an_address_that_does_not_exist() -> None:
+    for page in PAGES:
+        for url in re.findall(r"https?://[\w.:-]+", page.read_text(encoding="utf-8")):
+            # RFC 6761 keeps `.example` for this.
+            assert re.fullmatch(
+                r"http://127\.0\.0\.1:5000|https://[\w@.-]+\.example|https://key", url
+            )
