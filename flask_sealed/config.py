@@ -39,14 +39,15 @@ def load(config: MutableMapping[str, Any]) -> Settings:
         configuration shows them.
     :raises ConfigError: for an unknown name or a bad value, with what to write instead.
     """
+    # First of all, so that no later error has a frame in which the secret stands.
+    key = _take_level3_key(config)
     _refuse_unknown(config)
     settings = Settings(
         profile=_read(config, "SEALED_PROFILE", _profile, None),
-        level3_key=_read(config, "SEALED_LEVEL3_KEY", _level3_key, None),
+        level3_key=key,
         max_body=_read(config, "SEALED_MAX_BODY", _bytes, 16 * 1024 * 1024),
         require_https=_read(config, "SEALED_REQUIRE_HTTPS", _switch, True),
     )
-    config.pop("SEALED_LEVEL3_KEY", None)
     if settings.profile == "level3":
         demand_level3_key(settings)
     return settings
@@ -82,10 +83,20 @@ def _read(config: MutableMapping[str, Any], name: str, parse: Callable[[Any], T]
     try:
         return parse(value)
     except ConfigError as error:
+        raise ConfigError(f"{name}: {error}") from None
+
+
+def _take_level3_key(config: MutableMapping[str, Any]) -> AESGCM | None:
+    value = config.pop("SEALED_LEVEL3_KEY", None)
+    if value is None:
+        return None
+    try:
+        return _level3_key(value)
+    except ConfigError as error:
         problem = str(error)
-    # Raised here, so that the error that is reported has no frame in which the value stands.
+    # Raised out here and without the value: error reports show the variables of frames.
     del value
-    raise ConfigError(f"{name}: {problem}")
+    raise ConfigError(f"SEALED_LEVEL3_KEY: {problem}")
 
 
 def check_profile(value: object) -> Profile:
@@ -103,7 +114,7 @@ def _profile(value: object) -> Profile | None:
     return check_profile(value)
 
 
-def _level3_key(value: object) -> AESGCM | None:
+def _level3_key(value: object) -> AESGCM:
     if not isinstance(value, str):
         raise ConfigError("it must be text: 64 hex digits or padded base64")
     return level3_key(value)

@@ -6,6 +6,7 @@ import functools
 import json
 import logging
 from collections.abc import Callable
+from copy import copy
 from http import HTTPStatus
 from ipaddress import ip_address
 from threading import Lock
@@ -13,6 +14,7 @@ from typing import Any
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from flask import Blueprint, Flask, Request, Response
+from werkzeug.datastructures import Headers
 
 from . import level3
 from .config import Profile, Settings, demand_level3_key, load
@@ -142,7 +144,7 @@ class _ServerSide:
             if self._policies is None:
                 policies = read_policies(app)
                 self.check(policies)
-                for endpoint in {endpoint for endpoint, _ in policies}:
+                for endpoint in {endpoint for endpoint, _ in policies} & app.view_functions.keys():
                     view = app.view_functions[endpoint]
                     app.view_functions[endpoint] = self._windowed(app, endpoint, view)
                 seal_first(app, self.seal_response)
@@ -192,7 +194,12 @@ class _ServerSide:
         app: Flask = context.app
         functions = after_request_functions(context)
         others = len(functions)
-        response = app.make_response(view(**view_args))
+        value = view(**view_args)
+        response = app.make_response(value)
+        if response is value:
+            # The view may keep this object and return it again, and sealing changes it.
+            response = copy(response)
+            response.headers = Headers(response.headers)
         while len(functions) > others:
             response = app.ensure_sync(functions.pop(others))(response)
         if window.seals_response:

@@ -28,7 +28,7 @@ _BODILESS = frozenset(("GET", "HEAD", "DELETE", "OPTIONS", "TRACE"))
 _EMPTY = frozenset((*range(100, 200), 204, 205, 304))
 # Response headers that sealing replaces, and those that it leaves out: they are a fingerprint of
 # the plaintext, or speak of a part of it.
-_REPLACED = frozenset(("cache-control", "content-encoding", "content-length")) | {
+_REPLACED = frozenset(("cache-control", "content-length")) | {
     "accept-ranges",
     "content-digest",
     "content-md5",
@@ -36,6 +36,15 @@ _REPLACED = frozenset(("cache-control", "content-encoding", "content-length")) |
     "etag",
     "last-modified",
     "repr-digest",
+}
+# Response headers with which the content is not what would be sealed.
+_BY_THE_PROXY = "the front server would send a file in clear; set USE_X_SENDFILE = False"
+_UNSEALABLE = {
+    "content-encoding": "the encoding would be taken for the envelope's; leave the content as is",
+    "content-range": "it is a part, and a part has no tag; send the whole",
+    "x-accel-redirect": _BY_THE_PROXY,
+    "x-lighttpd-send-file": _BY_THE_PROXY,
+    "x-sendfile": _BY_THE_PROXY,
 }
 _JSON_TYPE = ("Content-Type", JSON)
 _NO_STORE = ("Cache-Control", "no-store, no-transform")
@@ -58,6 +67,8 @@ def open_request(request: Request, key: AESGCM, most: int) -> tuple[bytes, str] 
         chunked = environ.get("SERVER_PROTOCOL") not in _HTTP1 or _CHUNKED in environ
         if not (environ.get("CONTENT_LENGTH") or chunked):
             return None
+    if _CHUNKED in environ and environ.get("CONTENT_LENGTH"):
+        raise Malformed("A request has a Content-Length or a Transfer-Encoding, not both.")
     body = _read(request, most)
     if not body and request.method in _BODILESS:
         return None
@@ -84,13 +95,11 @@ def seal_response(request: Request, response: Response, key: AESGCM, most: int) 
         name = header[0].lower()
         if name == "content-type":
             content_type = header[1] or content_type
-        elif name not in _REPLACED:
+        elif name not in _REPLACED and name not in _UNSEALABLE:
             headers.append(header)
-        elif name == "content-encoding":
-            raise ConfigError(
-                "level3 cannot seal a response that has a Content-Encoding: the header would"
-                " speak of the envelope; return the content unencoded"
-            )
+        elif name in _UNSEALABLE:
+            why = _UNSEALABLE[name]
+            raise ConfigError(f"level3 cannot seal a response with {header[0]}: {why}")
     content, aad = b"", b""
     if response.status_code not in _EMPTY:
         if content_type != JSON:
@@ -99,6 +108,8 @@ def seal_response(request: Request, response: Response, key: AESGCM, most: int) 
         plaintext = _read_response(response, most)
         content = envelope.seal(key, plaintext, iv=os.urandom(12), aad=aad)
         headers += (_JSON_TYPE, ("Content-Length", str(len(content))))
+    else:
+        getattr(response.response, "close", _nothing)()
     headers.append(_NO_STORE)
     replace_headers(response, headers)
     response.response = [content]
@@ -141,8 +152,9 @@ def _nothing() -> None:
 
 
 def _associated(content_type: str) -> bytes:
-    if len(content_type) > _LONGEST_TYPE or not content_type.isascii():
-        raise Malformed(f"{TYPE_HEADER} is ASCII, {_LONGEST_TYPE} characters at most.")
+    # Without a single character it would be the same associated data as no header is.
+    if not 1 <= len(content_type) <= _LONGEST_TYPE or not content_type.isascii():
+        raise Malformed(f"{TYPE_HEADER} has 1 to {_LONGEST_TYPE} ASCII characters.")
     return content_type.encode()
 
 

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from inspect import isclass, iscoroutinefunction
 from typing import Any, TypeVar, cast, overload
 
-from flask import Blueprint, Flask, current_app
+from flask import Blueprint, Flask, request
 from flask.views import View
 from werkzeug.routing import Rule
 
 from .config import Profile, check_profile
 from .errors import ConfigError
-from .window import demand_window
+from .window import Window, demand_window
 
 _MARK = "__sealed__"
 
@@ -89,7 +89,7 @@ def seal_blueprint(blueprint: Blueprint, policy: Policy) -> None:
     setattr(blueprint, _MARK, policy)
     # The views themselves are not wrapped; without this an application that forgets `Sealed(app)`
     # would answer them in clear.
-    blueprint.before_request(functools.partial(_demand_extension, blueprint.name))
+    blueprint.before_request(functools.partial(_demand_seal, blueprint.name))
 
 
 def read_policies(app: Flask) -> Policies:
@@ -201,8 +201,10 @@ def _blueprint_mark(app: Flask, endpoint: str) -> Policy | None:
     return None
 
 
-def _demand_extension(blueprint: str) -> None:
-    if "sealed" not in current_app.extensions:
+def _demand_seal(blueprint: str) -> None:
+    rule = request.url_rule
+    if Window.of(request) is None and rule and not is_automatic(rule, request.method):
         raise ConfigError(
-            f"the blueprint {blueprint!r} is sealed, and this application has no `Sealed(app)`"
+            f"the blueprint {blueprint!r} is sealed, and {rule.endpoint!r} is not: either this"
+            " application has no `Sealed(app)`, or the view came after the first request"
         )

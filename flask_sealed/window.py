@@ -41,21 +41,8 @@ _DIGITS = 19
 _WINDOW = "_flask_sealed_window"
 
 # What a request object remembers of its body, of the headers that describe it, and of hidden ones.
-_REMEMBERED = frozenset(
+_REMEMBERED_CONDITIONS = frozenset(
     (
-        "_cached_data",
-        "_cached_json",
-        "_parsed_content_type",
-        "content_length",
-        "content_type",
-        "data",
-        "files",
-        "form",
-        "json",
-        "mimetype",
-        "mimetype_params",
-        "stream",
-        "values",
         "if_match",
         "if_modified_since",
         "if_none_match",
@@ -64,6 +51,21 @@ _REMEMBERED = frozenset(
         "range",
     )
 )
+_REMEMBERED = _REMEMBERED_CONDITIONS | {
+    "_cached_data",
+    "_cached_json",
+    "_parsed_content_type",
+    "content_length",
+    "content_type",
+    "data",
+    "files",
+    "form",
+    "json",
+    "mimetype",
+    "mimetype_params",
+    "stream",
+    "values",
+}
 
 # Outer headers that are not shown to a sealed view: a range or a condition would be answered with
 # a part or a fingerprint of the plaintext, and anyone on the way can add a method override.
@@ -142,6 +144,7 @@ class Window:
             # garbage collector comes.
             self._outside = None
             self.is_open = False
+            del request  # This frame is in the traceback of an escaping exception.
 
     def _take_request(self, request: Request) -> Request:
         body, self._body = self._body, None
@@ -200,6 +203,7 @@ def read_body(request: Request, limit: int) -> bytes | None:
         return None
     # What `get_data` does, without the stream that it makes to count the bytes.
     request._cached_data = body = _read_exactly(request.environ["wsgi.input"], int(length))
+    request.stream = BytesIO()  # It has been read: who asked the server for more would wait.
     return body
 
 
@@ -223,13 +227,14 @@ def _clone(request: Request, body: bytes | None, content_type: str) -> Request:
             environ.pop(name, None)
     # Werkzeug's own back reference would lead from the clone to the original.
     environ.pop("werkzeug.request", None)
-    environ.pop("HTTP_TRANSFER_ENCODING", None)
     clone = request.__class__.__new__(request.__class__)
     state = vars(clone)
     state.update(vars(request), environ=environ, headers=EnvironHeaders(environ))
-    for name in _REMEMBERED.intersection(state):
+    forgotten = _REMEMBERED_CONDITIONS if body is None else _REMEMBERED
+    for name in forgotten.intersection(state):
         del state[name]
     if body is not None:
+        environ.pop("HTTP_TRANSFER_ENCODING", None)
         environ["wsgi.input"] = BytesIO(body)
         environ["CONTENT_LENGTH"] = str(len(body))
         environ["CONTENT_TYPE"] = content_type
@@ -317,22 +322,22 @@ def forget_locals(error: BaseException) -> None:
 
 
 def guard_logging() -> None:
-    """Show handlers of log records the request as it came, also for records made inside a window.
+    """Show filters and handlers of log records the request as it came, inside a window too.
 
     Monitoring handlers read the current request when they handle a record. The one place where
-    handlers are called is patched, once in a process; it does nothing where no window is open.
+    records are dispatched is patched, once in a process; it does nothing where no window is open.
     """
-    dispatch = logging.Logger.callHandlers
+    dispatch = logging.Logger.handle
     if getattr(dispatch, "_flask_sealed", False):
         return
 
     @functools.wraps(dispatch)
-    def call_handlers(self: logging.Logger, record: logging.LogRecord) -> None:
+    def handle(self: logging.Logger, record: logging.LogRecord) -> None:
         window = current_window()
         if window is None:
             dispatch(self, record)
         else:
             window.run_outside(current_context(), functools.partial(dispatch, self, record))
 
-    call_handlers._flask_sealed = True  # type: ignore[attr-defined]
-    logging.Logger.callHandlers = call_handlers  # type: ignore[method-assign]
+    handle._flask_sealed = True  # type: ignore[attr-defined]
+    logging.Logger.handle = handle  # type: ignore[method-assign]

@@ -59,10 +59,23 @@ def test_a_bad_key_is_in_no_message_and_no_frame() -> None:
     bad = KEY[:-1] + "g"
     with pytest.raises(ConfigError) as caught:
         load({"SEALED_LEVEL3_KEY": bad})
-    error: BaseException | None = caught.value
     assert caught.value.__context__ is None
-    assert error is not None
-    assert bad not in str(error)
+    assert bad not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "fault", [{}, {"SEALED_PROFILE": "levl3"}, {"SEALED_XYZ": 1}, {"SEALED_MAX_BODY": 0}]
+)
+def test_no_error_has_a_frame_that_shows_the_key(fault: dict[str, Any]) -> None:
+    key = KEY if fault else KEY[:-1]
+    app = Flask(__name__)
+    app.config.update(SEALED_LEVEL3_KEY=key, **fault)
+    with pytest.raises(ConfigError) as caught:
+        Sealed(app)
+    trace = caught.tb.tb_next  # without this test's own frame
+    while trace is not None:
+        assert key not in repr(trace.tb_frame.f_locals)
+        trace = trace.tb_next
 
 
 def test_two_extensions_on_one_application(make_app: MakeApp) -> None:

@@ -176,12 +176,57 @@ def test_streams_have_a_limit_and_event_streams_are_refused(
     assert "live event stream" in caplog.text
 
 
-def test_content_encoding_is_refused_in_words(
-    make_app: MakeApp, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize(
+    ("header", "words"),
+    [
+        ("Content-Encoding", "leave the content as is"),
+        ("Content-Range", "send the whole"),
+        ("X-Accel-Redirect", "USE_X_SENDFILE = False"),
+        ("X-Sendfile", "USE_X_SENDFILE = False"),
+    ],
+)
+def test_responses_that_cannot_be_sealed_are_refused_in_words(
+    make_app: MakeApp, caplog: pytest.LogCaptureFixture, header: str, words: str
 ) -> None:
-    _, client = view_app(make_app, lambda: Response(b"x", headers={"Content-Encoding": "gzip"}))
-    assert client.get("/view").status_code == 500
-    assert "Content-Encoding" in caplog.text
+    _, client = view_app(make_app, lambda: Response(b"x", headers={header: "x"}))
+    response = client.get("/view")
+    assert response.status_code == 500
+    assert header not in response.headers
+    assert words in caplog.text
+
+
+def test_a_file_is_not_left_to_the_front_server(make_app: MakeApp, tmp_path: Path) -> None:
+    file = tmp_path / "statement.csv"
+    file.write_text(MARKER)
+    _, client = view_app(make_app, lambda: send_file(file), USE_X_SENDFILE=True)
+    response = client.get("/view")
+    assert response.status_code == 500
+    assert "X-Sendfile" not in response.headers
+
+
+def test_a_response_that_the_view_keeps_is_not_changed(make_app: MakeApp, peer: Peer) -> None:
+    kept = Response(MARKER, headers={"X-Own": "1"})
+    _, client = view_app(make_app, lambda: kept)
+    for _ in range(3):
+        response = client.get("/view")
+        assert peer.open(response) == MARKER.encode()
+        assert response.headers["X-Own"] == "1"
+    assert kept.get_data() == MARKER.encode()
+    assert "Cache-Control" not in kept.headers
+
+
+@pytest.mark.parametrize("status", [204, 304])
+def test_streams_of_statuses_without_a_body_are_closed(make_app: MakeApp, status: int) -> None:
+    class Closing(list[str]):
+        closed = False
+
+        def close(self) -> None:
+            self.closed = True
+
+    content = Closing([MARKER])
+    _, client = view_app(make_app, lambda: Response(content, status))
+    assert client.get("/view").data == b""
+    assert content.closed
 
 
 @pytest.mark.parametrize("status", [204, 205, 304])
@@ -351,7 +396,7 @@ def test_refusals_are_the_same_to_the_byte_whatever_failed(make_app: MakeApp, pe
 
 def test_a_content_type_that_is_no_text_is_malformed(make_app: MakeApp, peer: Peer) -> None:
     _, client = view_app(make_app, lambda: "x")
-    for value in ("x" * 257, "text/pläin"):
+    for value in ("x" * 257, "text/pläin", ""):
         headers = {"Sealed-Content-Type": value}
         response = client.post(
             "/view", data=peer.seal(b""), content_type=JSON_TYPE, headers=headers
@@ -385,6 +430,20 @@ def test_chunked_requests(make_app: MakeApp, peer: Peer, limit: str) -> None:
 
     assert peer.open(send(600)) == b"x" * 600
     assert problem(send(1000)) == "too-large"
+
+
+@pytest.mark.parametrize("method", ["POST", "DELETE"])
+@pytest.mark.parametrize("length", ["0", "5"])
+def test_a_length_and_chunks_at_once(make_app: MakeApp, method: str, length: str) -> None:
+    app, _ = view_app(make_app, lambda: "x")
+    environ = EnvironBuilder(method=method, path="/view").get_environ() | {
+        "wsgi.input": io.BytesIO(b"plain"),
+        "wsgi.input_terminated": True,
+        "HTTP_TRANSFER_ENCODING": "chunked",
+        "CONTENT_LENGTH": length,
+        "REMOTE_ADDR": "127.0.0.1",
+    }
+    assert problem(call(app, environ)) == "malformed"
 
 
 def test_a_connection_that_breaks_off(make_app: MakeApp, peer: Peer) -> None:

@@ -189,6 +189,29 @@ def test_blueprints(make_app: MakeApp, peer: Peer) -> None:
     assert peer.json(client.post("/own", json={})) == ANSWER  # its own mark goes before
 
 
+def test_views_of_a_sealed_blueprint_that_come_too_late_fail_closed(make_app: MakeApp) -> None:
+    app, bp = make_app(), Blueprint("bp", __name__)
+    Sealed().blueprint(bp)
+    with app.test_request_context("/"):
+        app.preprocess_request()  # as a first request does
+    bp.add_url_rule("/late", view_func=answer)
+    app.register_blueprint(bp)
+    response = app.test_client().get("/late")
+    assert response.status_code == 500
+    assert b"4242" not in response.data
+    assert app.test_client().options("/late").status_code == 200
+
+
+def test_a_rule_without_a_view_harms_no_other(make_app: MakeApp, peer: Peer) -> None:
+    app, bp = make_app(), Blueprint("bp", __name__)
+    Sealed().blueprint(bp)
+    bp.add_url_rule("/none", "none")
+    bp.add_url_rule("/view", view_func=answer)
+    app.register_blueprint(bp)
+    assert peer.json(app.test_client().get("/view")) == ANSWER
+    assert app.test_client().get("/none").status_code == 500
+
+
 def test_automatic_options_stay_in_clear(make_app: MakeApp) -> None:
     app = make_app()
     app.add_url_rule("/view", "view", sealed(answer), methods=["GET", "POST"])

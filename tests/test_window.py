@@ -168,6 +168,33 @@ def test_hooks_that_looked_first_do_not_blind_the_view(make_app: MakeApp, peer: 
     assert peer.json(response) == [MARKER, kind, len(body)]
 
 
+@pytest.mark.parametrize("headers", [{}, {"Range": "bytes=0-1"}])
+def test_a_clear_request_that_hooks_have_read_can_be_read_again(
+    make_app: MakeApp, peer: Peer, headers: dict[str, str]
+) -> None:
+    app = make_app()
+    app.before_request(lambda: request.get_data() and None)
+    app.add_url_rule(
+        "/view", "view", sealed(request=False)(lambda: request.get_json()), methods=["POST"]
+    )
+    response = app.test_client().post("/view", json={"a": 1}, headers=headers)
+    assert peer.json(response) == {"a": 1}
+
+
+def test_the_stream_of_the_outer_request_has_been_read(make_app: MakeApp, peer: Peer) -> None:
+    app = make_app()
+    rest: list[bytes] = []
+
+    @app.after_request
+    def drain(response: Response) -> Response:
+        rest.append(request.stream.read())
+        return response
+
+    app.add_url_rule("/view", "view", sealed(lambda: "x"), methods=["POST"])
+    peer.send(app.test_client(), "/view", PLAINTEXT)
+    assert rest == [b""]
+
+
 def test_multipart(make_app: MakeApp, peer: Peer) -> None:
     app = make_app()
 
@@ -300,17 +327,17 @@ def test_a_failing_generator_of_a_clear_response_forgets_its_locals(
 
 
 def all_locals(error: BaseException | None) -> str:
-    """The local variables of all frames of an exception and of those it came from."""
+    """The local variables of all frames of an exception and of those it came from, and what these
+    hold."""
     found, seen_errors = [], set()
     while error is not None and id(error) not in seen_errors:
         seen_errors.add(id(error))
         trace = error.__traceback__
         while trace is not None:
-            if (
-                "flask" in trace.tb_frame.f_code.co_filename
-                or "view" in trace.tb_frame.f_code.co_name
-            ):
-                found.append(repr(trace.tb_frame.f_locals))
+            code = trace.tb_frame.f_code
+            if "flask" in code.co_filename or "view" in code.co_name:
+                values = trace.tb_frame.f_locals.values()
+                found += [repr(value) + repr(getattr(value, "__dict__", "")) for value in values]
             trace = trace.tb_next
         error = error.__cause__ or error.__context__
     return "\n".join(found)
@@ -384,6 +411,10 @@ def test_log_handlers_inside_the_view_see_the_outer_request(make_app: MakeApp, p
     app = make_app()
     looks: list[str] = []
 
+    def look(record: logging.LogRecord) -> bool:
+        looks.append(seen(request))
+        return True
+
     class Handler(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
             looks.append(seen(request))
@@ -393,6 +424,7 @@ def test_log_handlers_inside_the_view_see_the_outer_request(make_app: MakeApp, p
 
     handler = Handler()
     logging.getLogger("tests").addHandler(handler)
+    logging.getLogger("tests.view").addFilter(look)
 
     @app.post("/view")
     @sealed
@@ -404,15 +436,16 @@ def test_log_handlers_inside_the_view_see_the_outer_request(make_app: MakeApp, p
         response = peer.send(app.test_client(), "/view", PLAINTEXT)
     finally:
         logging.getLogger("tests").removeHandler(handler)
+        logging.getLogger("tests.view").removeFilter(look)
     assert peer.json(response) == {"card": MARKER}
-    assert len(looks) == 2
+    assert len(looks) == 3
     assert not any(MARKER in look for look in looks)
 
 
 def test_logging_is_guarded_once() -> None:
-    guarded = logging.Logger.callHandlers
+    guarded = logging.Logger.handle
     guard_logging()
-    assert logging.Logger.callHandlers is guarded
+    assert logging.Logger.handle is guarded
 
 
 def test_a_thread_of_the_view_keeps_its_own_context(make_app: MakeApp, peer: Peer) -> None:
