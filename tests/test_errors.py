@@ -21,8 +21,13 @@ def test_codes_and_statuses_are_those_of_the_protocol() -> None:
         ("sealed-required", 400),
         ("malformed", 400),
         ("refused", 400),
+        ("stale", 400),
+        ("session-unknown", 401),
+        ("token-unbound", 401),
         ("https-required", 403),
+        ("replayed", 409),
         ("too-large", 413),
+        ("unavailable", 503),
     }
 
 

@@ -15,6 +15,15 @@ ALLOWED: dict[str, set[str]] = {
     "protocol": set(),
     "protocol.encoding": {"errors"},
     "protocol.envelope": {"errors", "protocol.encoding"},
+    "protocol.jwe": {"errors", "protocol.encoding"},
+    "protocol.records": {"errors"},
+    "protocol.exchange": {
+        "errors",
+        "protocol.encoding",
+        "protocol.envelope",
+        "protocol.jwe",
+        "protocol.records",
+    },
     "protocol.keys": {"errors", "protocol.encoding"},
     "config": {"errors", "protocol.keys"},
     "window": {"errors"},
@@ -58,7 +67,8 @@ def _imports(name: str, path: Path) -> tuple[set[str], set[str]]:
             above = package.split(".") if package else []
             base = above[: len(above) - node.level + 1]
             module = ".".join([*base, *([node.module] if node.module else [])])
-            own.update([module] if node.module else {alias.name for alias in node.names})
+            names = (".".join([*base, alias.name]) for alias in node.names)
+            own.update([module] if node.module else names)
     return own, others
 
 
