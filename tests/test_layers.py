@@ -15,6 +15,7 @@ ALLOWED: dict[str, set[str]] = {
     "protocol": set(),
     "protocol.encoding": {"errors"},
     "protocol.envelope": {"errors", "protocol.encoding"},
+    "protocol.keyring": {"errors", "protocol.encoding"},
     "protocol.jwe": {"errors", "protocol.encoding"},
     "protocol.records": {"errors"},
     "protocol.exchange": {
