@@ -16,8 +16,15 @@ ALLOWED: dict[str, set[str]] = {
     "protocol.encoding": {"errors"},
     "protocol.envelope": {"errors", "protocol.encoding"},
     "protocol.keyring": {"errors", "protocol.encoding"},
+    "protocol.handshake": {
+        "errors",
+        "protocol.encoding",
+        "protocol.exchange",
+        "protocol.keyring",
+    },
     "protocol.jwe": {"errors", "protocol.encoding"},
     "protocol.records": {"errors"},
+    "protocol.replay": {"errors"},
     "protocol.exchange": {
         "errors",
         "protocol.encoding",

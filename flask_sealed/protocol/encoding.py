@@ -12,6 +12,8 @@ import pybase64
 from ..errors import Malformed
 
 _BAD_BASE64 = "The value is not canonical base64 (RFC 4648)."
+# To the standard alphabet, whose own two characters become none of any alphabet.
+_TO_STANDARD = bytes.maketrans(b"-_+/", b"+/!!")
 _BAD_JSON = "The value is not the JSON object that belongs here."
 
 
@@ -59,7 +61,8 @@ def b64u_decode(text: str | bytes, length: int | None = None) -> bytes:
     """
     try:
         raw = text.encode("ascii") if isinstance(text, str) else text
-        decoded = pybase64.b64decode(raw + b"=" * (-len(raw) % 4), b"-_", validate=True)
+        padded = raw.translate(_TO_STANDARD) + b"=" * (-len(raw) % 4)
+        decoded = pybase64.b64decode(padded, validate=True)
     except (binascii.Error, ValueError):
         decoded = None
     if (
@@ -93,6 +96,8 @@ def json_decode(
     """
     try:
         value = _decoder(data.decode())
+        if b"\\u" in data:
+            json_encode(value)  # Fails for lone surrogates, which only an escape can bring.
     except (ValueError, RecursionError):
         value = None
     if not isinstance(value, dict):

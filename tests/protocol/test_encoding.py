@@ -7,7 +7,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flask_sealed.errors import Malformed
-from flask_sealed.protocol.encoding import b64decode, b64encode
+from flask_sealed.protocol.encoding import (
+    b64decode,
+    b64encode,
+    b64u_decode,
+    b64u_encode,
+    json_decode,
+    json_encode,
+    lv,
+)
 
 
 @given(st.binary())
@@ -50,3 +58,70 @@ def test_anything_is_canonical_or_malformed(text: bytes) -> None:
     except Malformed:
         return
     assert base64.b64encode(decoded) == text
+
+
+@given(st.binary())
+def test_base64url_is_the_standard_librarys_without_padding(data: bytes) -> None:
+    text = base64.urlsafe_b64encode(data).rstrip(b"=").decode()
+    assert b64u_encode(data) == text
+    assert b64u_decode(text) == b64u_decode(text.encode()) == data
+
+
+@pytest.mark.parametrize(
+    "text", ["QQ==", "QR", "Q", "Q+", "Q/", "Q Q", "QQ\n", "Ä", "!!", "\ud800"]
+)
+def test_only_the_canonical_form_of_base64url_is_decoded(text: str) -> None:
+    with pytest.raises(Malformed):
+        b64u_decode(text)
+
+
+def test_a_length_can_be_demanded() -> None:
+    assert b64u_decode("AAAA", 3) == bytes(3)
+    for length in (2, 4):
+        with pytest.raises(Malformed):
+            b64u_decode("AAAA", length)
+
+
+def test_length_prefixes() -> None:
+    assert lv(b"") == b"\0\0"
+    assert lv(b"x" * 258) == b"\1\2" + b"x" * 258
+
+
+def test_json_objects_are_closed_sets() -> None:
+    kinds: dict[str, type] = {"a": int}
+    assert json_decode(b'{"a":1}', kinds) == {"a": 1}
+    assert json_decode(json_encode({"a": 1, "b": "é"}), kinds, {"b": str}) == {"a": 1, "b": "é"}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"",
+        b"{}",
+        b"[1]",
+        b"null",
+        b'{"a":"1"}',
+        b'{"a":true}',
+        b'{"a":1.0}',
+        b'{"a":1e3}',
+        b'{"a":NaN}',
+        b'{"a":1,"a":1}',
+        b'{"a":1,"c":1}',
+        b'{"a":1} x',
+        b'\xef\xbb\xbf{"a":1}',
+        b'{"a":1,"b":"\xff"}',
+        b'{"a":1,"b":"\\ud800"}',
+        '{"a":1}'.encode("utf-16"),
+        b'{"a":' + b"1" * 5000 + b"}",
+        b'{"a":' + b"[" * 50_000,
+    ],
+)
+def test_other_json_is_malformed(text: bytes) -> None:
+    with pytest.raises(Malformed):
+        json_decode(text, {"a": int}, {"b": str})
+
+
+@given(st.binary())
+def test_arbitrary_bytes_are_json_or_malformed(text: bytes) -> None:
+    with pytest.raises(Malformed):
+        json_decode(text, {"a": int})
