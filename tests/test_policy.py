@@ -192,8 +192,7 @@ def test_blueprints(make_app: MakeApp, peer: Peer) -> None:
 def test_views_of_a_sealed_blueprint_that_come_too_late_fail_closed(make_app: MakeApp) -> None:
     app, bp = make_app(), Blueprint("bp", __name__)
     Sealed().blueprint(bp)
-    with app.test_request_context("/"):
-        app.preprocess_request()  # as a first request does
+    app.extensions["sealed"].prepare(app)  # as the first request does
     bp.add_url_rule("/late", view_func=answer)
     app.register_blueprint(bp)
     response = app.test_client().get("/late")
