@@ -79,7 +79,8 @@ def _encode_in_slices(iv: bytes, sealed: memoryview) -> bytes:
     ciphertext, tag = sealed[:-TAG_BYTES], sealed[-TAG_BYTES:]
     # Groups of three bytes: the 28 bytes ahead of the ciphertext take two more to be whole.
     head = b"".join((iv, tag, ciphertext[:2]))
-    out = BytesIO()
+    groups = (len(head) + len(ciphertext)) // 3  # the head's two bytes stand for rounding up
+    out = BytesIO(bytes(len(b'{"data":""}') + 4 * groups))
     out.write(b'{"data":"%b' % b64encode(head))
     for start in range(2, len(ciphertext), _SLICE):
         out.write(b64encode(ciphertext[start : start + _SLICE]))
