@@ -95,11 +95,11 @@ def seal_response(request: Request, response: Response, key: AESGCM, most: int) 
         name = header[0].lower()
         if name == "content-type":
             content_type = header[1] or content_type
-        elif name not in _REPLACED and name not in _UNSEALABLE:
-            headers.append(header)
         elif name in _UNSEALABLE:
             why = _UNSEALABLE[name]
             raise ConfigError(f"level3 cannot seal a response with {header[0]}: {why}")
+        elif name not in _REPLACED:
+            headers.append(header)
     content, aad = b"", b""
     if response.status_code not in _EMPTY:
         if content_type != JSON:

@@ -138,12 +138,12 @@ class Window:
             raise
         finally:
             setattr(context, _REQUEST, outside)
-            if request is not outside and self._inside is None and "files" in vars(request):
-                request.close()  # Flask closes the files of the other request only
+            self.is_open = False
             # The request holds the window: a reference back would keep both, until some day the
             # garbage collector comes.
             self._outside = None
-            self.is_open = False
+            if request is not outside and self._inside is None and "files" in vars(request):
+                request.close()  # Flask closes the files of the other request only
             del request  # This frame is in the traceback of an escaping exception.
 
     def _take_request(self, request: Request) -> Request:
