@@ -18,7 +18,7 @@ from werkzeug.exceptions import Conflict
 from werkzeug.middleware.proxy_fix import ProxyFix
 from werkzeug.test import EnvironBuilder, TestResponse, run_wsgi_app
 
-from flask_sealed import sealed
+from flask_sealed import Sealed, sealed
 
 from .conftest import MakeApp
 from .peer import Peer, problem
@@ -293,6 +293,19 @@ def test_answers_of_other_hooks_are_sealed(make_app: MakeApp, peer: Peer) -> Non
         assert MARKER.encode() in peer.open(response)
     app.before_request_funcs[None].insert(0, early[0])  # before even our own
     assert MARKER.encode() in peer.open(client.get("/view"))
+
+
+def test_the_extension_comes_before_hooks_that_were_there_first(peer: Peer) -> None:
+    app = Flask(__name__)
+    app.config.update(SEALED_PROFILE="level3", SEALED_LEVEL3_KEY=peer.secret.hex())
+    calls: list[int] = []
+    app.before_request(lambda: calls.append(1))
+    Sealed(app)
+    app.add_url_rule("/view", "view", sealed(lambda: "x"), methods=["POST"])
+    assert problem(app.test_client().post("/view", data="x")) == "sealed-required"
+    assert not calls
+    assert peer.open(peer.send(app.test_client(), "/view", b"{}")) == b"x"
+    assert calls == [1]
 
 
 def test_a_response_that_cannot_be_sealed_is_withheld(

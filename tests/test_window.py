@@ -88,9 +88,11 @@ def test_nobody_else_sees_plaintext(make_app: MakeApp, peer: Peer, fails: bool) 
     bp = Blueprint("bp", __name__)
     everyone = Everyone(app)
     bp.after_request(lambda response: everyone.look("blueprint after", response))
-    app.register_error_handler(
-        RuntimeError, lambda error: everyone.look("handler", "") or ("", 500)
-    )
+
+    @app.errorhandler(RuntimeError)
+    def handle(_: RuntimeError) -> tuple[str, int]:
+        everyone.look("handler", None)
+        return MARKER, 500
 
     @bp.post("/view")
     @sealed

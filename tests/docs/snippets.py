@@ -21,7 +21,9 @@ from .shell import REPOSITORY, Shell, SnippetError
 
 #: Languages that nothing runs.
 LOOKED_AT = frozenset(("http", "text"))
-_PAGES = frozenset((REPOSITORY / "README.rst", REPOSITORY / "CHANGES.rst"))
+_PAGES = frozenset(
+    REPOSITORY / name for name in ("README.rst", "CHANGES.rst", "examples/bank/README.rst")
+)
 
 _run_python = PythonEvaluator()
 
@@ -105,7 +107,7 @@ _collect = Sybil(
 
 
 def pytest_collect_file(file_path: Path, parent: Any) -> Any:
-    """Collect README.rst and the pages of docs/."""
+    """Collect the readme files, the changes and the pages of docs/."""
     if file_path in _PAGES or file_path.parent == REPOSITORY / "docs":
         return _collect(file_path, parent)
     return None
