@@ -6,7 +6,6 @@ import functools
 import json
 import logging
 from collections.abc import Callable
-from copy import copy
 from http import HTTPStatus
 from ipaddress import ip_address
 from threading import Lock
@@ -14,7 +13,6 @@ from typing import Any
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from flask import Blueprint, Flask, Request, Response
-from werkzeug.datastructures import Headers
 
 from . import level3
 from .config import Profile, Settings, demand_level3_key, load
@@ -27,10 +25,14 @@ from .window import (
     forget_locals,
     guard_logging,
     open_first,
+    own_response,
     seal_first,
 )
 
 _THIS_MACHINE = frozenset(("127.0.0.1", "::1"))
+
+# What Flask makes a new response from.
+_PLAIN_VALUES = (dict, list, str, bytes)
 
 logger = logging.getLogger("flask_sealed")
 
@@ -196,12 +198,11 @@ class _ServerSide:
         others = len(functions)
         value = view(**view_args)
         response = app.make_response(value)
-        if response is value:
-            # The view may keep this object and return it again, and sealing changes it.
-            response = copy(response)
-            response.headers = Headers(response.headers)
+        made_here = isinstance(value, _PLAIN_VALUES) and len(functions) == others
         while len(functions) > others:
             response = app.ensure_sync(functions.pop(others))(response)
+        if not made_here:
+            response = own_response(response)
         if window.seals_response:
             level3.seal_response(context.request, response, self._key, self.settings.max_body)
             window.settled = response

@@ -11,7 +11,7 @@ import os
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from flask import Request, Response
-from werkzeug.exceptions import BadRequest, RequestEntityTooLarge
+from werkzeug.exceptions import RequestEntityTooLarge
 
 from .errors import ConfigError, Malformed, SealedRequired, TooLarge
 from .protocol import envelope
@@ -49,7 +49,9 @@ _UNSEALABLE = {
 _JSON_TYPE = ("Content-Type", JSON)
 _NO_STORE = ("Cache-Control", "no-store, no-transform")
 _LONGEST_TYPE = 256
+_NO_TYPE = f"not 1 to {_LONGEST_TYPE} ASCII characters"
 _CHUNKED = "HTTP_TRANSFER_ENCODING"
+_TERMINATED = "wsgi.input_terminated"
 _HTTP1 = ("HTTP/1.1", "HTTP/1.0")
 
 
@@ -63,9 +65,11 @@ def open_request(request: Request, key: AESGCM, most: int) -> tuple[bytes, str] 
     """
     environ = request.environ
     if request.method in _BODILESS:
-        # Without a length, HTTP/1 announces a body by Transfer-Encoding; later versions need not.
-        chunked = environ.get("SERVER_PROTOCOL") not in _HTTP1 or _CHUNKED in environ
-        if not (environ.get("CONTENT_LENGTH") or chunked):
+        # HTTP/1 announces a body by one of two headers. Later versions need not; and where the end
+        # of the input can be told, there might be one that nobody announces any more.
+        announced = environ.get("CONTENT_LENGTH") or _CHUNKED in environ
+        readable = environ.get("SERVER_PROTOCOL") not in _HTTP1 or _TERMINATED in environ
+        if not (announced or readable):
             return None
     if _CHUNKED in environ and environ.get("CONTENT_LENGTH"):
         raise Malformed("A request has a Content-Length or a Transfer-Encoding, not both.")
@@ -100,10 +104,12 @@ def seal_response(request: Request, response: Response, key: AESGCM, most: int) 
             raise ConfigError(f"level3 cannot seal a response with {header[0]}: {why}")
         elif name not in _REPLACED:
             headers.append(header)
+    if response.status != "200 OK":
+        response.status_code = response.status_code  # without a reason phrase of the view's own
     content, aad = b"", b""
     if response.status_code not in _EMPTY:
         if content_type != JSON:
-            aad = _associated(content_type)
+            aad = content_type.encode()
             headers += _type_headers(request, content_type)
         plaintext = _read_response(response, most)
         content = envelope.seal(key, plaintext, iv=os.urandom(12), aad=aad)
@@ -116,6 +122,8 @@ def seal_response(request: Request, response: Response, key: AESGCM, most: int) 
 
 
 def _type_headers(request: Request, content_type: str) -> list[tuple[str, str]]:
+    if not _is_type(content_type):
+        raise ConfigError(f"level3 cannot seal a response whose Content-Type is {_NO_TYPE}")
     headers = [(TYPE_HEADER, content_type)]
     if "HTTP_ORIGIN" in request.environ:
         # Where CORS lets a script of another origin read the response, it needs this one too.
@@ -152,10 +160,14 @@ def _nothing() -> None:
 
 
 def _associated(content_type: str) -> bytes:
-    # Without a single character it would be the same associated data as no header is.
-    if not 1 <= len(content_type) <= _LONGEST_TYPE or not content_type.isascii():
-        raise Malformed(f"{TYPE_HEADER} has 1 to {_LONGEST_TYPE} ASCII characters.")
+    if not _is_type(content_type):
+        raise Malformed(f"{TYPE_HEADER} is {_NO_TYPE}.")
     return content_type.encode()
+
+
+def _is_type(content_type: str) -> bool:
+    # Without a single character it would be the same associated data as no header is.
+    return 1 <= len(content_type) <= _LONGEST_TYPE and content_type.isascii()
 
 
 def _read(request: Request, most: int) -> bytes:
@@ -164,7 +176,7 @@ def _read(request: Request, most: int) -> bytes:
         body = read_body(request, limit)
     except RequestEntityTooLarge:
         body = None
-    except BadRequest:
+    except Exception:  # Each server has errors of its own for a body that does not come.
         raise Malformed("The connection ended before the whole body had arrived.") from None
     if body is None:
         raise TooLarge(f"This service takes {limit} bytes at the most.")

@@ -17,6 +17,7 @@ from .errors import ConfigError
 from .window import Window, demand_window
 
 _MARK = "__sealed__"
+_METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 
 V = TypeVar("V", bound="Callable[..., Any]")
 
@@ -103,6 +104,10 @@ def read_policies(app: Flask) -> Policies:
     """
     table: Policies = {}
     for rule in app.url_map.iter_rules():
+        if rule.methods is None and any(policy_of(app, rule, method) for method in _METHODS):
+            raise ConfigError(
+                f"the rule {rule.rule!r} of a sealed view takes all methods; name those it takes"
+            )
         for method in rule.methods or ():
             policy = policy_of(app, rule, method)
             if policy is None or is_automatic(rule, method):

@@ -12,12 +12,13 @@ import logging
 import traceback
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
+from copy import copy
 from io import BytesIO
 from typing import IO, Any, TypeVar
 
 import flask.globals
 from flask import Flask, Request, Response
-from werkzeug.datastructures import EnvironHeaders
+from werkzeug.datastructures import EnvironHeaders, Headers
 from werkzeug.exceptions import ClientDisconnected
 from werkzeug.wsgi import get_input_stream
 
@@ -175,6 +176,17 @@ class Window:
             self._inside = None
 
 
+def own_response(response: Response) -> Response:
+    """The same response as an object of its own.
+
+    The application may keep a response and return it again, and sealing changes it.
+    """
+    own = copy(response)
+    own.headers = Headers(response.headers)
+    own._on_close = list(response._on_close)
+    return own
+
+
 def replace_headers(response: Response, headers: list[tuple[str, str]]) -> None:
     """Give a response these headers, which have been a response's headers before or are constants.
 
@@ -208,16 +220,22 @@ def read_body(request: Request, limit: int) -> bytes | None:
 
 
 def _read_exactly(stream: IO[bytes], length: int) -> bytes:
-    body = more = b""
-    while len(body) < length:
-        try:
-            more = stream.read(length - len(body))
-        except (OSError, ValueError):
-            more = b""
-        if not more:
+    parts: list[bytes] = []
+    missing = length
+    while missing > 0:
+        part = _read_some(stream, missing)
+        if not part:
             raise ClientDisconnected
-        body = body + more if body else more
-    return body
+        parts.append(part)
+        missing -= len(part)
+    return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+def _read_some(stream: IO[bytes], most: int) -> bytes:
+    try:
+        return stream.read(most)
+    except Exception:  # Each server has errors of its own for a connection that broke.
+        return b""
 
 
 def _clone(request: Request, body: bytes | None, content_type: str) -> Request:
@@ -256,13 +274,21 @@ class _WindowedIterator:
         return self
 
     def __next__(self) -> Any:
-        return self._window.run(self._context, self._iterator.__next__)
+        try:
+            return self._window.run(self._context, self._iterator.__next__)
+        except StopIteration:
+            raise
+        except BaseException:
+            self._window.end_stream()
+            raise
 
     def close(self) -> None:
         close = getattr(self._iterable, "close", None)
-        if close is not None:
-            self._window.run(self._context, close)
-        self._window.end_stream()
+        try:
+            if close is not None:
+                self._window.run(self._context, close)
+        finally:
+            self._window.end_stream()
 
 
 def current_window() -> Window | None:

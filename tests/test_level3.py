@@ -10,7 +10,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from flask import Flask, Request, Response, abort, jsonify, redirect, request, send_file
+from flask import (
+    Flask,
+    Request,
+    Response,
+    abort,
+    after_this_request,
+    jsonify,
+    redirect,
+    request,
+    send_file,
+)
 from flask.testing import FlaskClient
 from flask.typing import ResponseReturnValue
 from flask_cors import CORS
@@ -204,15 +214,87 @@ def test_a_file_is_not_left_to_the_front_server(make_app: MakeApp, tmp_path: Pat
     assert "X-Sendfile" not in response.headers
 
 
-def test_a_response_that_the_view_keeps_is_not_changed(make_app: MakeApp, peer: Peer) -> None:
+@pytest.mark.parametrize("way", ["alone", "tuple", "after"])
+def test_a_response_that_the_view_keeps_is_not_changed(
+    make_app: MakeApp, peer: Peer, way: str
+) -> None:
     kept = Response(MARKER, headers={"X-Own": "1"})
-    _, client = view_app(make_app, lambda: kept)
-    for _ in range(3):
+    closed: list[int] = []
+
+    def view() -> ResponseReturnValue:
+        if way == "after":
+            after_this_request(lambda _: kept)
+            return "other"
+        return (kept, 200) if way == "tuple" else kept
+
+    kept.call_on_close(lambda: closed.append(1))
+    _, client = view_app(make_app, view)
+    for number in range(1, 4):
         response = client.get("/view")
         assert peer.open(response) == MARKER.encode()
         assert response.headers["X-Own"] == "1"
+        response.close()
+        assert len(closed) == number
     assert kept.get_data() == MARKER.encode()
     assert "Cache-Control" not in kept.headers
+
+
+def test_a_reason_phrase_does_not_leave(make_app: MakeApp, peer: Peer) -> None:
+    _, client = view_app(make_app, lambda: ("x", f"402 card {MARKER}"))
+    response = client.get("/view")
+    assert response.status == "402 PAYMENT REQUIRED"
+    assert peer.open(response) == b"x"
+
+
+def test_a_content_type_that_cannot_travel_is_refused_in_words(
+    make_app: MakeApp, caplog: pytest.LogCaptureFixture
+) -> None:
+    _, client = view_app(make_app, lambda: Response("x", content_type="text/" + "x" * 256))
+    assert client.get("/view").status_code == 500
+    assert "ConfigError: level3 cannot seal a response whose Content-Type" in caplog.text
+
+
+class Slow(io.BytesIO):
+    """A body that comes a few bytes at a time, or not at all."""
+
+    error: Exception | None = None
+
+    def read(self, size: int | None = -1) -> bytes:
+        if self.error is not None:
+            raise self.error
+        return super().read(min(size or 0, 1000))
+
+    def readinto(self, buffer: Any) -> int:
+        data = self.read(len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+def test_bodies_that_come_in_pieces_or_break(make_app: MakeApp, peer: Peer, chunked: bool) -> None:
+    app, _ = view_app(make_app, lambda: request.get_data())
+    body = peer.seal(b"x" * 100_000)
+    environ = EnvironBuilder(method="POST", path="/view", content_type=JSON_TYPE).get_environ()
+    environ |= {"wsgi.input": Slow(body), "CONTENT_LENGTH": str(len(body))}
+    environ["REMOTE_ADDR"] = "127.0.0.1"
+    if chunked:
+        environ |= {"wsgi.input_terminated": True, "HTTP_TRANSFER_ENCODING": "chunked"}
+        del environ["CONTENT_LENGTH"]
+    assert peer.open(call(app, environ)) == b"x" * 100_000
+    broken = Slow(body)
+    broken.error = RuntimeError("the server's own")
+    assert problem(call(app, environ | {"wsgi.input": broken})) == "malformed"
+
+
+def test_a_body_that_nobody_announces(make_app: MakeApp) -> None:
+    app, _ = view_app(make_app, lambda: request.get_data())
+    environ = EnvironBuilder(method="GET", path="/view").get_environ() | {
+        "wsgi.input": io.BytesIO(b"plain"),
+        "wsgi.input_terminated": True,
+        "REMOTE_ADDR": "127.0.0.1",
+    }
+    environ.pop("CONTENT_LENGTH", None)
+    assert problem(call(app, environ)) == "sealed-required"
 
 
 @pytest.mark.parametrize("status", [204, 304])

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from flask import Blueprint, Flask, request
 from flask.views import MethodView, View
+from werkzeug.routing import Rule
 
 from flask_sealed import ConfigError, Sealed, sealed
 
@@ -199,6 +200,14 @@ def test_views_of_a_sealed_blueprint_that_come_too_late_fail_closed(make_app: Ma
     assert response.status_code == 500
     assert b"4242" not in response.data
     assert app.test_client().options("/late").status_code == 200
+
+
+def test_a_rule_for_all_methods_cannot_be_sealed(make_app: MakeApp) -> None:
+    app = make_app(PROPAGATE_EXCEPTIONS=True)
+    app.view_functions["all"] = Overriding.as_view("all")
+    app.url_map.add(Rule("/all", endpoint="all"))
+    with pytest.raises(ConfigError, match="'/all' of a sealed view takes all methods"):
+        app.test_client().post("/all", data="x")
 
 
 def test_a_rule_without_a_view_harms_no_other(make_app: MakeApp, peer: Peer) -> None:
