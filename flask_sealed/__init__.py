@@ -10,9 +10,7 @@ from .errors import SealedError as SealedError
 from .errors import SealedRequired as SealedRequired
 from .errors import SessionUnknown as SessionUnknown
 from .errors import Stale as Stale
-from .errors import TokenUnbound as TokenUnbound
 from .errors import TooLarge as TooLarge
 from .errors import Unavailable as Unavailable
-from .errors import Untrusted as Untrusted
 from .extension import Sealed as Sealed
 from .policy import sealed as sealed

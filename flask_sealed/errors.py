@@ -4,18 +4,16 @@
 
     SealedError
     ├── ConfigError            a programmer's mistake: says the setting and what to write
-    ├── Refusal                a peer's bad input: the only errors that a message can cause
-    │   ├── SealedRequired     400  a sealed message was demanded and this is none
-    │   ├── Malformed          400  a sealed message whose form is broken
-    │   ├── Refused            400  every cryptographic failure, one indistinguishable answer
-    │   ├── Stale              400  made too long ago, or in the future; has the server's time
-    │   ├── SessionUnknown     401  no key opens this ticket; the client makes a new handshake
-    │   ├── TokenUnbound       401  the token belongs to another key than the message's
-    │   ├── HttpsRequired      403  a sealed view was asked for over plain HTTP
-    │   ├── Replayed           409  this operation was seen before
-    │   ├── TooLarge           413  more bytes than the application accepts
-    │   └── Unavailable        503  what freshness depends on cannot answer
-    └── Untrusted              a client got an answer that the server's key does not vouch for
+    └── Refusal                a peer's bad input: the only errors that a message can cause
+        ├── SealedRequired     400  a sealed message was demanded and this is none
+        ├── Malformed          400  a sealed message whose form is broken
+        ├── Refused            400  every cryptographic failure, one indistinguishable answer
+        ├── Stale              400  made too long ago, or in the future; has the server's time
+        ├── SessionUnknown     401  no key opens this ticket; the client makes a new handshake
+        ├── HttpsRequired      403  a sealed view was asked for over plain HTTP
+        ├── Replayed           409  this operation was seen before
+        ├── TooLarge           413  more bytes than the application accepts
+        └── Unavailable        503  what freshness depends on cannot answer
 
 Every refusal class has a stable ``code``, the HTTP ``status`` that it is answered with, and a
 ``title``; an instance adds a ``detail`` that says what to do and never quotes the message.
@@ -118,14 +116,6 @@ class SessionUnknown(Refusal):
         super().__init__("The session has expired, or its key is gone; make a new handshake.")
 
 
-class TokenUnbound(Refusal):
-    """The token is bound to another key than the one that sealed the message, or to none."""
-
-    code = "token-unbound"
-    status = 401
-    title = "The token is not bound to this session"
-
-
 class Replayed(Refusal):
     """The operation was seen before: it is done, or its outcome is unknown."""
 
@@ -143,14 +133,3 @@ class Unavailable(Refusal):
     code = "unavailable"
     status = 503
     title = "The service cannot check the message"
-
-
-class Untrusted(SealedError):
-    """A client received an answer that nothing vouches for: it may be anybody's.
-
-    :param status: the HTTP status that it came with.
-    """
-
-    def __init__(self, detail: str, status: int) -> None:
-        super().__init__(detail)
-        self.status = status

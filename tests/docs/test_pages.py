@@ -98,7 +98,6 @@ _NOT_LEVEL3 = {
     errors.Replayed,
     errors.SessionUnknown,
     errors.Stale,
-    errors.TokenUnbound,
     errors.Unavailable,
 }
 
