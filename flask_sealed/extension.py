@@ -11,19 +11,18 @@ from ipaddress import ip_address
 from threading import Lock
 from typing import Any
 
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from flask import Blueprint, Flask, Request, Response
 
-from . import level3
 from .config import Profile, Settings, demand_level3_key, load
 from .errors import ConfigError, HttpsRequired, Refusal
+from .level3 import Level3, makes_usual_json
 from .policy import Policies, Policy, read_policies, seal_blueprint
 from .window import (
     Window,
     after_request_functions,
     current_context,
-    forget_locals,
     guard_logging,
+    hide_locals,
     open_first,
     own_response,
     seal_first,
@@ -31,8 +30,9 @@ from .window import (
 
 _THIS_MACHINE = frozenset(("127.0.0.1", "::1"))
 
-# What Flask makes a new response from.
-_PLAIN_VALUES = (dict, list, str, bytes)
+# What Flask makes a new response from, and what it makes JSON from.
+_PLAIN_VALUES = frozenset((dict, list, str, bytes))
+_JSON_VALUES = frozenset((dict, list))
 
 logger = logging.getLogger("flask_sealed")
 
@@ -83,7 +83,8 @@ class _ServerSide:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self._policies: Policies | None = None
-        self._key: AESGCM
+        self._level3: Level3
+        self._usual_json = False
         self._lock = Lock()
 
     def __repr__(self) -> str:
@@ -96,12 +97,12 @@ class _ServerSide:
         policy = self.policy(context.app, request)
         if policy is None:
             return None
-        window = Window(request, seals_response=policy.response)
+        window = Window(request, policy.response)
         try:
             if request.scheme != "https" and request.remote_addr not in _THIS_MACHINE:
                 self._demand_https(context.app, request)
             if policy.request:
-                opened = level3.open_request(request, self._key, self.settings.max_body)
+                opened = self._level3.open_request(request)
                 if opened is not None:
                     window.hold(*opened)
         except Refusal as refusal:
@@ -118,7 +119,7 @@ class _ServerSide:
             return response
         policy = self.policy(context.app, request)
         if policy is not None and policy.response:
-            self._seal_or_withhold(request, response, debug=context.app.debug)
+            self._seal_or_withhold(context, response)
             if window is not None:
                 window.settled = response
         return response
@@ -149,6 +150,7 @@ class _ServerSide:
                 for endpoint in {endpoint for endpoint, _ in policies} & app.view_functions.keys():
                     view = app.view_functions[endpoint]
                     app.view_functions[endpoint] = self._windowed(app, endpoint, view)
+                self._usual_json = makes_usual_json(app)
                 seal_first(app, self.seal_response)
                 self._policies = policies
             return self._policies
@@ -164,7 +166,7 @@ class _ServerSide:
                     f"the sealed view {endpoint!r} has no profile: set SEALED_PROFILE, or write"
                     ' `@sealed(profile="level3")`'
                 )
-            self._key = demand_level3_key(self.settings)
+            self._level3 = Level3(demand_level3_key(self.settings), self.settings.max_body)
 
     def _windowed(self, app: Flask, endpoint: str, view: Callable[..., Any]) -> Callable[..., Any]:
         """The whole view function, whatever decorators it has, inside the window."""
@@ -178,14 +180,18 @@ class _ServerSide:
                 if self.policy(context.app, context.request) is not None:
                     raise ConfigError(f"the sealed view {endpoint!r} was called without its hooks")
                 return synchronous(**view_args)  # another method of the endpoint
-            if window.is_open:
-                return synchronous(**view_args)
+            if window.outside is not None:
+                return synchronous(**view_args)  # one view calls another
+            window.enter(context)
             try:
-                return window.run(context, self._respond, context, window, synchronous, view_args)
-            except BaseException:
+                return self._respond(context, window, synchronous, view_args)
+            except BaseException as error:
+                hide_locals(context.app, error)
                 # Ahead of all other functions after this request, those of blueprints included.
                 after_request_functions(context).insert(0, self.seal_response)
                 raise
+            finally:
+                window.leave(context)
 
         return windowed
 
@@ -197,14 +203,22 @@ class _ServerSide:
         functions = after_request_functions(context)
         others = len(functions)
         value = view(**view_args)
+        untouched = len(functions) == others and type(value) in _PLAIN_VALUES
+        if (
+            untouched
+            and window.seals_response
+            and self._usual_json
+            and type(value) in _JSON_VALUES
+        ):
+            response = window.settled = self._level3.json_response(app, value)
+            return response
         response = app.make_response(value)
-        made_here = isinstance(value, _PLAIN_VALUES) and len(functions) == others
         while len(functions) > others:
             response = app.ensure_sync(functions.pop(others))(response)
-        if not made_here:
+        if not untouched:
             response = own_response(response)
         if window.seals_response:
-            level3.seal_response(context.request, response, self._key, self.settings.max_body)
+            self._level3.seal_response(context.request, response)
             window.settled = response
         elif response.is_streamed:
             window.stream(context, response)
@@ -219,14 +233,13 @@ class _ServerSide:
                 " needs werkzeug.middleware.proxy_fix.ProxyFix."
             )
 
-    def _seal_or_withhold(self, request: Request, response: Response, *, debug: bool) -> None:
+    def _seal_or_withhold(self, context: Any, response: Response) -> None:
         try:
-            level3.seal_response(request, response, self._key, self.settings.max_body)
+            self._level3.seal_response(context.request, response)
         except Exception as error:
             # Flask answers with the unsealed response where an error comes this late.
             _blank(response)
-            if not debug:
-                forget_locals(error)
+            hide_locals(context.app, error)
             logger.exception("a response could not be sealed, and was withheld")
 
 

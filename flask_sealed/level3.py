@@ -8,14 +8,17 @@ removed header is refused; for JSON there is no header and no associated data, a
 from __future__ import annotations
 
 import os
+from typing import Any
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from flask import Request, Response
+from flask import Flask, Request, Response
+from flask.json.provider import DefaultJSONProvider
+from werkzeug.datastructures import Headers
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from .errors import ConfigError, Malformed, SealedRequired, TooLarge
 from .protocol import envelope
-from .window import read_body, replace_headers
+from .window import made_of, read_body
 
 JSON = "application/json"
 TYPE_HEADER = "Sealed-Content-Type"
@@ -28,7 +31,10 @@ _BODILESS = frozenset(("GET", "HEAD", "DELETE", "OPTIONS", "TRACE"))
 _EMPTY = frozenset((*range(100, 200), 204, 205, 304))
 # Response headers that sealing replaces, and those that it leaves out: they are a fingerprint of
 # the plaintext, or speak of a part of it.
-_REPLACED = frozenset(("cache-control", "content-length")) | {
+_REPLACED = {
+    "cache-control",
+    "content-length",
+    "content-type",
     "accept-ranges",
     "content-digest",
     "content-md5",
@@ -46,6 +52,7 @@ _UNSEALABLE = {
     "x-lighttpd-send-file": _BY_THE_PROXY,
     "x-sendfile": _BY_THE_PROXY,
 }
+_NOT_KEPT = frozenset(_REPLACED | _UNSEALABLE.keys())
 _JSON_TYPE = ("Content-Type", JSON)
 _NO_STORE = ("Cache-Control", "no-store, no-transform")
 _LONGEST_TYPE = 256
@@ -55,70 +62,112 @@ _TERMINATED = "wsgi.input_terminated"
 _HTTP1 = ("HTTP/1.1", "HTTP/1.0")
 
 
-def open_request(request: Request, key: AESGCM, most: int) -> tuple[bytes, str] | None:
-    """Open the body of a request.
+class Level3:
+    """The profile, for one application.
 
-    :param most: the most bytes that the body may have, as it travels.
-    :returns: the plaintext and its Content-Type; ``None`` where the request has no body, and its
-        method needs none.
-    :raises Refusal: where the request is not sealed, or does not open.
+    :param key: the static key.
+    :param most: the most bytes of a request's body, as it travels, and of a streamed response,
+        which is read whole: an envelope has its tag at the start.
     """
-    environ = request.environ
-    if request.method in _BODILESS:
-        # HTTP/1 announces a body by one of two headers. Later versions need not; and where the end
-        # of the input can be told, there might be one that nobody announces any more.
-        announced = environ.get("CONTENT_LENGTH") or _CHUNKED in environ
-        readable = environ.get("SERVER_PROTOCOL") not in _HTTP1 or _TERMINATED in environ
-        if not (announced or readable):
+
+    def __init__(self, key: AESGCM, most: int) -> None:
+        self._key = key
+        self._most = most
+
+    def open_request(self, request: Request) -> tuple[bytes, str] | None:
+        """Open the body of a request.
+
+        :returns: the plaintext and its Content-Type; ``None`` where the request has no body, and
+            its method needs none.
+        :raises Refusal: where the request is not sealed, or does not open.
+        """
+        environ = request.environ
+        bodiless = request.method in _BODILESS
+        if bodiless:
+            # HTTP/1 announces a body by one of two headers. Later versions need not; and where the
+            # end of the input can be told, there might be one that nobody announces any more.
+            announced = environ.get("CONTENT_LENGTH") or _CHUNKED in environ
+            readable = environ.get("SERVER_PROTOCOL") not in _HTTP1 or _TERMINATED in environ
+            if not (announced or readable):
+                return None
+        if _CHUNKED in environ and environ.get("CONTENT_LENGTH"):
+            raise Malformed("A request has a Content-Length or a Transfer-Encoding, not both.")
+        body = _read(request, self._most)
+        if bodiless and not body:
             return None
-    if _CHUNKED in environ and environ.get("CONTENT_LENGTH"):
-        raise Malformed("A request has a Content-Length or a Transfer-Encoding, not both.")
-    body = _read(request, most)
-    if not body and request.method in _BODILESS:
-        return None
-    if environ.get("CONTENT_TYPE") != JSON and request.mimetype != JSON:
-        raise SealedRequired(
-            "This view takes sealed requests only: send Content-Type: application/json and"
-            ' {"data": "<base64 of iv, tag and ciphertext>"}.'
-        )
-    content_type = environ.get(_TYPE_VARIABLE)
-    if content_type is None:
-        return envelope.open_(key, body), JSON
-    return envelope.open_(key, body, aad=_associated(content_type)), content_type
+        if environ.get("CONTENT_TYPE") != JSON and request.mimetype != JSON:
+            raise SealedRequired(
+                "This view takes sealed requests only: send Content-Type: application/json and"
+                ' {"data": "<base64 of iv, tag and ciphertext>"}.'
+            )
+        content_type = environ.get(_TYPE_VARIABLE)
+        if content_type is None:
+            return envelope.open_(self._key, body), JSON
+        return envelope.open_(self._key, body, aad=_associated(content_type)), content_type
+
+    def seal_response(self, request: Request, response: Response) -> None:
+        """Seal a response in place.
+
+        :raises ConfigError: where the response cannot be sealed in this profile.
+        """
+        content_type, headers = _split(response.headers)
+        response.status_code = response.status_code  # without a reason phrase of the view's own
+        sealed = b""
+        if response.status_code in _EMPTY:
+            getattr(response.response, "close", _nothing)()
+        else:
+            aad = b""
+            if content_type != JSON:
+                aad = content_type.encode()
+                headers += _type_headers(request, content_type)
+            sealed = self._seal(_content(response, self._most), aad)
+            headers += (_JSON_TYPE, ("Content-Length", str(len(sealed))))
+        response.headers = made_of(*headers, _NO_STORE)
+        response.response = [sealed]
+
+    def json_response(self, app: Flask, value: dict[str, Any] | list[Any]) -> Response:
+        """What Flask makes of a dictionary or a list, sealed.
+
+        It comes to the same as sealing Flask's own response, which this saves.
+        """
+        text = app.json.dumps(value, separators=(",", ":"))
+        sealed = self._seal(f"{text}\n".encode(), b"")
+        headers = made_of(_JSON_TYPE, ("Content-Length", str(len(sealed))), _NO_STORE)
+        return app.response_class([sealed], headers=headers)
+
+    def _seal(self, plaintext: bytes, aad: bytes) -> bytes:
+        return envelope.seal(self._key, plaintext, iv=os.urandom(12), aad=aad)
 
 
-def seal_response(request: Request, response: Response, key: AESGCM, most: int) -> None:
-    """Seal a response in place.
+def makes_usual_json(app: Flask) -> bool:
+    """Whether an application makes of a dictionary what Flask does by default."""
+    provider = app.json
+    return (
+        type(app).make_response is Flask.make_response
+        and app.response_class is Response
+        and isinstance(provider, DefaultJSONProvider)
+        and type(provider).response is DefaultJSONProvider.response
+        and provider.mimetype == JSON
+        and (not app.debug if provider.compact is None else provider.compact)
+    )
 
-    :param most: the most bytes of a streamed response, which is read whole: an envelope has its
-        tag at the start.
-    :raises ConfigError: where the response cannot be sealed in this profile.
+
+def _split(headers: Headers) -> tuple[str, list[tuple[str, str]]]:
+    """A response's Content-Type, and the headers that stay.
+
+    :raises ConfigError: where one of them keeps the response from being sealed.
     """
-    content_type, headers = "application/octet-stream", []
-    for header in response.headers:
+    content_type, kept = "application/octet-stream", []
+    for header in headers:
         name = header[0].lower()
-        if name == "content-type":
+        if name not in _NOT_KEPT:
+            kept.append(header)
+        elif name == "content-type":
             content_type = header[1] or content_type
         elif name in _UNSEALABLE:
             why = _UNSEALABLE[name]
             raise ConfigError(f"level3 cannot seal a response with {header[0]}: {why}")
-        elif name not in _REPLACED:
-            headers.append(header)
-    if response.status != "200 OK":
-        response.status_code = response.status_code  # without a reason phrase of the view's own
-    content, aad = b"", b""
-    if response.status_code not in _EMPTY:
-        if content_type != JSON:
-            aad = content_type.encode()
-            headers += _type_headers(request, content_type)
-        plaintext = _read_response(response, most)
-        content = envelope.seal(key, plaintext, iv=os.urandom(12), aad=aad)
-        headers += (_JSON_TYPE, ("Content-Length", str(len(content))))
-    else:
-        getattr(response.response, "close", _nothing)()
-    headers.append(_NO_STORE)
-    replace_headers(response, headers)
-    response.response = [content]
+    return content_type, kept
 
 
 def _type_headers(request: Request, content_type: str) -> list[tuple[str, str]]:
@@ -131,12 +180,10 @@ def _type_headers(request: Request, content_type: str) -> list[tuple[str, str]]:
     return headers
 
 
-def _read_response(response: Response, most: int) -> bytes:
+def _content(response: Response, most: int) -> bytes:
     content = response.response
     if isinstance(content, list):
-        # What `jsonify` leaves; `get_data` comes to the same, slowly.
-        only = content[0] if len(content) == 1 else None
-        return only if isinstance(only, bytes) else response.get_data()
+        return response.get_data()
     if response.mimetype == "text/event-stream":
         raise ConfigError("level3 seals whole responses, so it cannot seal a live event stream")
     response.direct_passthrough = False

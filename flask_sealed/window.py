@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from copy import copy
 from io import BytesIO
-from typing import IO, Any, TypeVar
+from typing import IO, Any
 
 import flask.globals
 from flask import Flask, Request, Response
@@ -23,8 +23,6 @@ from werkzeug.exceptions import ClientDisconnected
 from werkzeug.wsgi import get_input_stream
 
 from .errors import ConfigError
-
-T = TypeVar("T")
 
 # Flask 3.2 merged the request context into the application context, where `request` is read-only.
 _context: ContextVar[Any]
@@ -92,23 +90,22 @@ class Window:
     :param seals_response: whether the view's response leaves the window sealed.
     """
 
-    #: Whether the view, or what belongs to it, runs just now.
-    is_open = False
+    #: The request as it came, while the view, or what belongs to it, runs.
+    outside: Request | None = None
     #: The response that is as it shall leave: sealed, or a refusal.
     settled: Response | None = None
     _body: bytes | None = None
     _content_type = ""
-    _outside: Request | None = None
     _inside: Request | None = None
 
-    def __init__(self, request: Request, *, seals_response: bool) -> None:
+    def __init__(self, request: Request, seals_response: bool) -> None:
         self.seals_response = seals_response
         # Not through the request's `__dict__`: CPython would make it a slower object.
         setattr(request, _WINDOW, self)
 
     def __repr__(self) -> str:
         size = "no body" if self._body is None else f"{len(self._body)} bytes"
-        return f"<Window {'open' if self.is_open else 'closed'}, {size}>"
+        return f"<Window {'open' if self.outside else 'closed'}, {size}>"
 
     def hold(self, body: bytes, content_type: str) -> None:
         """Keep the opened body of the request and its Content-Type, until the view runs."""
@@ -121,44 +118,36 @@ class Window:
         window: Window | None = getattr(request, _WINDOW, None)
         return window
 
-    def run(self, context: Any, work: Callable[..., T], *args: Any) -> T:
-        """Do a view's work with the plaintext request as the context's request.
-
-        An escaping exception loses the local variables of its frames, unless the application is in
-        debug mode: monitoring copies them.
-        """
-        self._outside = outside = getattr(context, _REQUEST)
-        request = self._inside or self._take_request(outside)
+    def enter(self, context: Any) -> None:
+        """Make the plaintext request the context's request, until :meth:`leave`."""
+        request = outside = getattr(context, _REQUEST)
+        if self._inside is not None:
+            request = self._inside
+        elif self._body is not None:
+            request = self._take_clone(request)
+        elif not request.environ.keys().isdisjoint(_HIDDEN):
+            request = _clone(request, None, "")
+        self.outside = outside
         setattr(context, _REQUEST, request)
-        self.is_open = True
-        try:
-            return work(*args)
-        except BaseException as error:
-            if not context.app.debug:
-                forget_locals(error)
-            raise
-        finally:
-            setattr(context, _REQUEST, outside)
-            self.is_open = False
-            # The request holds the window: a reference back would keep both, until some day the
-            # garbage collector comes.
-            self._outside = None
-            if request is not outside and self._inside is None and "files" in vars(request):
-                request.close()  # Flask closes the files of the other request only
-            del request  # This frame is in the traceback of an escaping exception.
 
-    def _take_request(self, request: Request) -> Request:
+    def leave(self, context: Any) -> None:
+        """Make the request as it came the context's request again, and close the view's."""
+        request, outside = getattr(context, _REQUEST), self.outside
+        setattr(context, _REQUEST, outside)
+        # The request holds the window: a reference back would keep both, until some day the
+        # garbage collector comes.
+        self.outside = None
+        if request is not outside and self._inside is None and "files" in vars(request):
+            request.close()  # Flask closes the files of the other request only
+
+    def _take_clone(self, request: Request) -> Request:
         body, self._body = self._body, None
-        if body is not None:
-            return _clone(request, body, self._content_type)
-        if not request.environ.keys().isdisjoint(_HIDDEN):
-            return _clone(request, None, "")
-        return request
+        return _clone(request, body, self._content_type)
 
     def run_outside(self, context: Any, work: Callable[[], None]) -> None:
         """Do something with the request as it came, while the window is open."""
         inside = getattr(context, _REQUEST)
-        setattr(context, _REQUEST, self._outside)
+        setattr(context, _REQUEST, self.outside)
         try:
             work()
         finally:
@@ -187,12 +176,14 @@ def own_response(response: Response) -> Response:
     return own
 
 
-def replace_headers(response: Response, headers: list[tuple[str, str]]) -> None:
-    """Give a response these headers, which have been a response's headers before or are constants.
+def made_of(*headers: tuple[str, str]) -> Headers:
+    """Headers, of those that have been a response's headers before or are constants.
 
     So none of them has a line break, which is all that the public way would check again.
     """
-    response.headers._list = headers
+    made = Headers()
+    made._list = list(headers)
+    return made
 
 
 def read_body(request: Request, limit: int) -> bytes | None:
@@ -275,7 +266,7 @@ class _WindowedIterator:
 
     def __next__(self) -> Any:
         try:
-            return self._window.run(self._context, self._iterator.__next__)
+            return self._run(self._iterator.__next__)
         except StopIteration:
             raise
         except BaseException:
@@ -286,16 +277,26 @@ class _WindowedIterator:
         close = getattr(self._iterable, "close", None)
         try:
             if close is not None:
-                self._window.run(self._context, close)
+                self._run(close)
         finally:
             self._window.end_stream()
+
+    def _run(self, work: Callable[[], Any]) -> Any:
+        self._window.enter(self._context)
+        try:
+            return work()
+        except BaseException as error:
+            hide_locals(self._context.app, error)
+            raise
+        finally:
+            self._window.leave(self._context)
 
 
 def current_window() -> Window | None:
     """The open window that the caller runs in, if it does."""
     context = _context.get(None)
     window: Window | None = getattr(getattr(context, _REQUEST, None), _WINDOW, None)
-    return window if window is not None and window.is_open else None
+    return window if window is not None and window.outside else None
 
 
 def demand_window(view: str) -> None:
@@ -304,8 +305,7 @@ def demand_window(view: str) -> None:
     :param view: its name.
     :raises ConfigError: when the current request, if there is one, has no open window.
     """
-    window = getattr(getattr(_context.get(None), _REQUEST, None), _WINDOW, None)
-    if window is None or not window.is_open:
+    if current_window() is None:
         raise ConfigError(
             f"the sealed view {view} was called outside of a sealed request. Is there a"
             " `Sealed(app)`? Does a decorator above `@sealed` drop the function's attributes"
@@ -332,8 +332,13 @@ def seal_first(app: Flask, hook: Callable[[Response], Response]) -> None:
     hooks.append(hook)  # Flask runs them from the last to the first.
 
 
-def forget_locals(error: BaseException) -> None:
-    """Clear the local variables in all frames of an exception and of those it came from."""
+def hide_locals(app: Flask, error: BaseException) -> None:
+    """Clear the local variables in all frames of an exception and of those it came from.
+
+    Monitoring copies them. In debug mode they stay, for the debugger.
+    """
+    if app.debug:
+        return
     seen: set[int] = set()
     waiting: list[BaseException | None] = [error]
     while waiting:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from flask import (
     request,
     send_file,
 )
+from flask.json.provider import DefaultJSONProvider
 from flask.testing import FlaskClient
 from flask.typing import ResponseReturnValue
 from flask_cors import CORS
@@ -53,6 +54,61 @@ def call(app: Flask, environ: dict[str, Any]) -> TestResponse:
 
 def generate() -> Iterator[str]:
     yield from ("1", MARKER, "3")
+
+
+class _Hypermedia(DefaultJSONProvider):
+    mimetype = "application/hal+json"
+
+
+class _Wrapping(DefaultJSONProvider):
+    def response(self, *args: Any, **kwargs: Any) -> Any:
+        return super().response({"wrapped": args[0]})
+
+
+class _Marked(Response):
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        # Not again where the test client makes one of what it received.
+        self.headers.setdefault("X-Length", str(len(self.get_data())))
+
+
+class _Made(Flask):
+    def make_response(self, rv: Any) -> Response:
+        response = super().make_response(rv)
+        response.headers["X-Made"] = "here"
+        return response
+
+
+def _unchanged(app: Flask) -> None: ...
+
+
+@pytest.mark.parametrize("value", [{"b": "Zoë 💶", "a": [1, None, {}]}, [], {}, [{"c": 0.1}]])
+@pytest.mark.parametrize(
+    "change",
+    [
+        _unchanged,
+        lambda app: setattr(app, "debug", True),
+        lambda app: setattr(app.json, "compact", False),
+        lambda app: setattr(app.json, "ensure_ascii", False),
+        lambda app: setattr(app.json, "sort_keys", False),
+        lambda app: setattr(app, "json", _Hypermedia(app)),
+        lambda app: setattr(app, "json", _Wrapping(app)),
+        lambda app: setattr(app, "response_class", _Marked),
+        lambda app: setattr(app, "__class__", _Made),
+    ],
+)
+def test_json_is_what_flask_makes_of_it(
+    make_app: MakeApp, peer: Peer, change: Callable[[Flask], object], value: Any
+) -> None:
+    app = make_app()
+    app.add_url_rule("/sealed", "sealed", sealed(lambda: value))
+    app.add_url_rule("/plain", "plain", lambda: value)
+    change(app)
+    response, plain = app.test_client().get("/sealed"), app.test_client().get("/plain")
+    assert peer.open(response) == plain.data
+    assert response.headers.get("Sealed-Content-Type", JSON_TYPE) == plain.content_type
+    for name in ("X-Length", "X-Made"):
+        assert response.headers.get(name) == plain.headers.get(name)
 
 
 @pytest.mark.parametrize(

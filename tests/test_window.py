@@ -31,7 +31,7 @@ from webargs.flaskparser import use_args
 from werkzeug.datastructures import FileStorage
 
 from flask_sealed import sealed
-from flask_sealed.window import Window, current_window, forget_locals, guard_logging
+from flask_sealed.window import Window, current_window, guard_logging, hide_locals
 
 from .conftest import MakeApp
 from .peer import Peer
@@ -408,7 +408,7 @@ def test_groups_and_cycles_of_exceptions_are_forgotten() -> None:
             inner.append(error)
     group = ExceptionGroup("both", inner)
     inner[0].__context__ = group
-    forget_locals(group)
+    hide_locals(Flask(__name__), group)
     for one in inner:
         assert one.__traceback__ is not None
         assert one.__traceback__.tb_next is not None
