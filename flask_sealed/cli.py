@@ -15,7 +15,7 @@ from werkzeug.routing import Rule
 
 from .errors import ConfigError
 from .policy import Policies, is_automatic, read_policies
-from .protocol.keys import KEY_BYTES
+from .protocol.jwk import KEY_BYTES
 
 cli = AppGroup("sealed", help="Keys and views of Flask-Sealed.")
 
