@@ -4,6 +4,10 @@
 
     SealedError
     ├── ConfigError            a programmer's mistake: says the setting and what to write
+    ├── NoAnswer               what a client has instead of an answer that it could trust
+    │   ├── Untrusted          the answer is not sealed: anyone on the way may have written it
+    │   ├── TooSlow            the reply to a handshake took too long to tell the time
+    │   └── GivenUp            the operation was given up; its outcome is unknown
     └── Refusal                a peer's bad input: the only errors that a message can cause
         ├── SealedRequired     400  a sealed message was demanded and this is none
         ├── Malformed          400  a sealed message whose form is broken
@@ -30,6 +34,38 @@ class SealedError(Exception):
 
 class ConfigError(SealedError):
     """The application is set up wrongly; the text says what to write instead."""
+
+
+class NoAnswer(SealedError):
+    """A client has no answer that it could trust. Only its subclasses are raised."""
+
+
+class Untrusted(NoAnswer):
+    """What came back is not sealed: a proxy, or an attacker, may have written it.
+
+    :param status: the HTTP status that came.
+    :param code: the refusal that it claims to be, ``None`` where it is none.
+    """
+
+    def __init__(self, status: int, code: str | None = None) -> None:
+        said = f"the refusal {code!r}" if code else "no refusal of a sealed service"
+        super().__init__(f"the answer is not sealed: status {status}, {said}")
+        self.status = status
+        self.code = code
+
+
+class TooSlow(NoAnswer):
+    """The reply to a handshake took too long to tell the server's time by it."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(f"the reply to the handshake took {seconds:.0f} s; try again")
+
+
+class GivenUp(NoAnswer):
+    """An operation was not finished in time. Its outcome is unknown: ask the service."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(f"the operation was given up after {seconds:.0f} s; ask for its outcome")
 
 
 class Refusal(SealedError):

@@ -12,10 +12,21 @@ import pybase64
 from ..errors import Malformed
 
 _BAD_BASE64 = "The value is not canonical base64 (RFC 4648)."
-# To the standard alphabet, whose own two characters become none of any alphabet.
-_TO_STANDARD = bytes.maketrans(b"-_+/", b"+/!!")
+# To the standard alphabet, whose own two characters and padding become none of any alphabet.
+_TO_STANDARD = bytes.maketrans(b"-_+/=", b"+/!!!")
+_FROM_STANDARD = bytes.maketrans(b"+/", b"-_")
+_ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+# By the length modulo 4: what the last character may be, so that no bits stay behind the last
+# byte, and the padding.
+_LAST = (_ALPHABET, "", _ALPHABET[::16], _ALPHABET[::4])
+_WHITE_SPACE = " \t\r\n"
+# The largest that JavaScript's numbers hold exactly (RFC 8259, section 6).
+_MOST_INTEGER = 2**53 - 1
+_PADDING = (b"", b"", b"==", b"=")
 _BAD_JSON = "The value is not the JSON object that belongs here."
 
+
+_strictly: Callable[[bytes, None, bool], bytes] = pybase64.b64decode
 
 #: Encode bytes as padded standard base64 (RFC 4648, section 4).
 b64encode: Callable[[bytes | memoryview], bytes] = pybase64.b64encode
@@ -50,26 +61,24 @@ def _last_group(decoded: bytearray) -> bytearray:
 
 def b64u_encode(data: bytes) -> str:
     """Encode bytes as base64url without padding (RFC 7515, section 2)."""
-    return pybase64.urlsafe_b64encode(data).rstrip(b"=").decode()
+    return pybase64.b64encode(data).translate(_FROM_STANDARD, b"=").decode()
 
 
-def b64u_decode(text: str | bytes, length: int | None = None) -> bytes:
+def b64u_decode(text: str, length: int | None = None) -> bytes:
     """Decode base64url without padding, in its one canonical form.
 
     :param length: the number of bytes that it has to be, where only one is right.
     :raises Malformed: for anything else than the canonical form, or another length.
     """
+    decoded = None
     try:
-        raw = text.encode("ascii") if isinstance(text, str) else text
-        padded = raw.translate(_TO_STANDARD) + b"=" * (-len(raw) % 4)
-        decoded = pybase64.b64decode(padded, validate=True)
-    except (binascii.Error, ValueError):
+        rest = len(text) % 4
+        if text[-1:] in _LAST[rest]:
+            raw = text.encode("ascii").translate(_TO_STANDARD)
+            decoded = _strictly(raw + _PADDING[rest], None, True)
+    except ValueError:  # binascii.Error and UnicodeEncodeError are such
         decoded = None
-    if (
-        decoded is None
-        or raw != b64u_encode(decoded).encode()
-        or len(decoded) != (len(decoded) if length is None else length)
-    ):
+    if decoded is None or (length is not None and len(decoded) != length):
         raise Malformed(_BAD_BASE64)
     return decoded
 
@@ -81,40 +90,46 @@ def lv(data: bytes) -> bytes:
 
 def json_encode(value: object) -> bytes:
     """Encode JSON compactly, in UTF-8."""
-    return _encoder(value).encode()
+    return json_text(value).encode()
 
 
-def json_decode(
-    data: bytes, required: dict[str, type], optional: dict[str, type] | None = None
-) -> dict[str, Any]:
-    """Decode a JSON object that is a closed set of members, each of one type.
+class Members:
+    """Which members a JSON object has, and their types: a closed set.
 
-    :param required: the members that it has to have, and their types.
+    :param required: the members that it has to have.
     :param optional: those that it may have.
+    """
+
+    def __init__(self, required: dict[str, type], optional: dict[str, type] | None = None) -> None:
+        self.kinds = required | (optional or {})
+        self.required = frozenset(required)
+        self.integers = [name for name, kind in self.kinds.items() if kind is int]
+
+
+def json_decode(data: bytes, members: Members) -> dict[str, Any]:
+    """Decode a JSON object that is a closed set of members.
+
     :raises Malformed: for anything else: other, double or missing members, other types, numbers
-        that are no integers, lone surrogates, another encoding than UTF-8.
+        that are no integers from 0 to 2⁵³ - 1, lone surrogates, another encoding than UTF-8.
     """
     try:
-        value = _decoder(data.decode())
+        text = data.decode().strip(_WHITE_SPACE)
+        value, end = _scan(text, 0)
         if b"\\u" in data:
             json_encode(value)  # Fails for lone surrogates, which only an escape can bring.
-    except (ValueError, RecursionError):
-        value = None
-    if not isinstance(value, dict):
+    except (ValueError, RecursionError, StopIteration):
+        value, text, end = None, "", 0
+    if type(value) is not dict or end != len(text) or not members.required <= value.keys():
         raise Malformed(_BAD_JSON)
-    _check_members(value, required, optional or {})
-    return value
-
-
-def _check_members(
-    value: dict[str, Any], required: dict[str, type], optional: dict[str, type]
-) -> None:
+    kinds = members.kinds
     for name, member in value.items():
         # `type` and not `isinstance`: True is no number here.
-        if type(member) is not (required.get(name) or optional.get(name)):
+        if type(member) is not kinds.get(name):
             raise Malformed(_BAD_JSON)
-    if not required.keys() <= value.keys():
-        raise Malformed(_BAD_JSON)
+    for name in members.integers:
+        if value.get(name, 0) > _MOST_INTEGER:
+            raise Malformed(_BAD_JSON)
+    return value
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -124,11 +139,23 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return members
 
 
+def _natural(text: str) -> int:
+    if text[0] == "-":  # -0 too, which has another form
+        raise ValueError
+    return int(text)
+
+
 def _no_number(_: str) -> NoReturn:
     raise ValueError
 
 
-_encoder = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode
+#: Encode JSON compactly.
+json_text = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode
 _decoder = json.JSONDecoder(
-    object_pairs_hook=_unique, parse_float=_no_number, parse_constant=_no_number
-).decode
+    object_pairs_hook=_unique,
+    parse_int=_natural,
+    parse_float=_no_number,
+    parse_constant=_no_number,
+)
+# What `decode` calls, without its search for white space. StopIteration says that there is none.
+_scan: Callable[[str, int], tuple[Any, int]] = vars(_decoder)["scan_once"]

@@ -12,7 +12,7 @@ from io import BytesIO
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from ..errors import Malformed, Refused
+from ..errors import Malformed, Refused, TooLarge
 from .encoding import b64decode, b64encode
 
 IV_BYTES = 12
@@ -20,6 +20,10 @@ TAG_BYTES = 16
 # A multiple of three, so that slices of it are base64 without padding.
 _SLICE = 48 * 1024
 OVERHEAD_BYTES = IV_BYTES + TAG_BYTES
+# The library counts a message's bytes in a C int. It panics over longer ones, with an exception
+# that is no `Exception`, so none may reach it. A multiple of three, as base64 counts.
+_MOST_BYTES = 2**31 - 2
+_MOST_CHARACTERS = _MOST_BYTES // 3 * 4
 
 _HEAD = re.compile(rb'[ \t\r\n]*\{[ \t\r\n]*"data"[ \t\r\n]*:[ \t\r\n]*"')
 _TAIL = re.compile(rb'"[ \t\r\n]*\}[ \t\r\n]*')
@@ -57,9 +61,13 @@ def open_(key: AESGCM, envelope: bytes, *, aad: bytes = b"") -> bytes:
     :param aad: the bytes that it was sealed with.
     :returns: the plaintext.
     :raises Malformed: when it has not the form of an envelope.
+    :raises TooLarge: when it holds more than 2³¹ - 2 bytes, which is found before any is decoded.
     :raises Refused: when it does not open with this key and these associated bytes.
     """
-    sealed = b64decode(_data(envelope))
+    data = _data(envelope)
+    if len(data) > _MOST_CHARACTERS:
+        raise TooLarge(f"An envelope holds {_MOST_BYTES} bytes at the most.")
+    sealed = b64decode(data)
     if len(sealed) < OVERHEAD_BYTES:
         raise Malformed(_TOO_SHORT)
     iv = bytes(sealed[:IV_BYTES])

@@ -7,141 +7,247 @@ Every half has a *seal*, which says what the message is, and mostly a *body*. Th
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Any, Generic, Literal, TypeVar
-from urllib.parse import quote
+from collections.abc import Callable, Set
+from dataclasses import replace
+from functools import partial
+from typing import Any, Generic, Literal, NamedTuple, TypeVar
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from ..errors import Malformed, Refused, TooLarge
+from ..errors import ConfigError, Malformed, Refusal, Refused, TooLarge
 from . import envelope, jwe
-from .encoding import b64u_decode, b64u_encode, json_decode, json_encode, lv
+from .encoding import Members, b64u_decode, b64u_encode, json_decode, json_encode, json_text, lv
+from .handshake import MOST_AUDIENCE, TICKET_CHARACTERS, Random
+from .hkdf import hkdf
+from .keys import MOST_KID
+from .messages import (
+    OP_BYTES,
+    REQUEST_HEADERS,
+    Request,
+    Response,
+    check_allowed,
+    read_headers,
+)
 from .records import RecordOpener, RecordSealer
 
 Body = Literal["envelope", "records"]
-Random = Callable[[int], bytes]
-Headers = list[tuple[str, str]]
 
 SECRET_BYTES = 32
 JTI_BYTES = 16
-OP_BYTES = 16
 _RSALT_BYTES = 16
 _NONCE_BYTES = 12
 #: The most characters of a seal: what common proxies let through in a header.
 MOST_REQUEST_SEAL = 6 * 1024
 MOST_RESPONSE_SEAL = 2 * 1024
+#: The most bytes of a response's headers where they stand in its body.
+MOST_HEADERS = 64 * 1024
 
-# A token (RFC 9110, section 5.6.2) without upper-case letters, and a value without controls.
-_HEADER = re.compile(r"[!#$%&'*+.^`|~0-9a-z-]+\0[\t\x20-\x7e\x80-\uffff]*")
+_KID = re.compile(rf"[!-~]{{1,{MOST_KID}}}|[0-9A-Za-z_-]{{{TICKET_CHARACTERS}}}")
 
-Message = TypeVar("Message")
+Message = TypeVar("Message", Request, Response)
+Result = TypeVar("Result")
 
+_REQUEST = b"flask-sealed/1 request\0"
+_RESPONSE = b"flask-sealed/1 response\0"
 _ENVELOPE_AAD = b"envelope"
-_HASH = SHA256()
 
 
-@dataclass(frozen=True, slots=True)
 class _Keys:
-    """What one half of an exchange is sealed with."""
+    """What one half of an exchange is sealed with.
 
-    seal: AESGCM
-    body: AESGCM = field(repr=False)
-    nonce: bytes = field(repr=False)
-
-
-def _derive(secret: bytes, salt: bytes, half: bytes, audience: str) -> _Keys:
-    info = b"flask-sealed/1 " + half + b"\0" + lv(audience.encode())
-    bits = HKDF(_HASH, 2 * SECRET_BYTES + _NONCE_BYTES, salt, info).derive(secret)
-    return _Keys(AESGCM(bits[:32]), AESGCM(bits[32:64]), bits[64:])
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Request:
-    """What a client says; all of it reaches the view, none of it the network in clear but
-    ``method``, ``target`` and the sizes.
-
-    :raises ValueError: where it is no request that could be sealed.
+    :param half: the label of the half.
+    :param audience: the audience, with its length ahead.
     """
 
-    method: str
-    #: The resource, as :func:`target` writes it.
-    target: str
-    #: The Content-Type of the body, ``None`` where there is none.
-    content_type: str | None = None
-    #: A query string that the URL does not show.
-    query: str | None = None
-    #: Headers that travel sealed; names in lower case.
-    headers: Headers = field(default_factory=list)
-    #: 16 bytes, the same in all attempts at one unsafe operation.
-    op: bytes | None = None
+    __slots__ = ("_audience", "_bits", "_secret", "seal")
+
+    def __init__(self, secret: bytes, salt: bytes, half: bytes, audience: bytes) -> None:
+        self._secret = secret
+        self._audience = audience
+        info = half + audience
+        self._bits = hkdf(secret, salt, info, 2 * SECRET_BYTES + _NONCE_BYTES)
+        self.seal = AESGCM(self._bits[:SECRET_BYTES])
+
+    def response(self, jti: bytes, rsalt: bytes) -> _Keys:
+        """The keys of a response to the request whose keys these are."""
+        return _Keys(self._secret, jti + rsalt, _RESPONSE, self._audience)
+
+    def seal_envelope(self, plaintext: bytes, random: Random) -> bytes:
+        return envelope.seal(
+            self._body(), plaintext, iv=random(envelope.IV_BYTES), aad=_ENVELOPE_AAD
+        )
+
+    def open_envelope(self, data: bytes) -> bytes:
+        return envelope.open_(self._body(), data, aad=_ENVELOPE_AAD)
+
+    def seal_records(self) -> RecordSealer:
+        return RecordSealer(self._body(), self._bits[2 * SECRET_BYTES :])
+
+    def open_records(self, length: int | None) -> RecordOpener:
+        return RecordOpener(self._body(), self._bits[2 * SECRET_BYTES :], length=length)
+
+    def _body(self) -> AESGCM:
+        return AESGCM(self._bits[SECRET_BYTES : 2 * SECRET_BYTES])
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Response:
-    """What a server answers."""
-
-    status: int
-    content_type: str | None = None
-    #: Headers that travel sealed; names in lower case.
-    headers: Headers = field(default_factory=list)
+def _audience(audience: str) -> bytes:
+    """The name of a service as it stands in the keys: its length ahead."""
+    name = audience.encode()
+    if not 1 <= len(name) <= MOST_AUDIENCE:
+        raise ConfigError(f"an audience has 1 to {MOST_AUDIENCE} bytes")
+    return lv(name)
 
 
-def target(path: str, query: bytes = b"") -> str:
-    """The resource that a request names: the path in one canonical percent-encoding, the query as
-    it is.
+class SealedMessage(NamedTuple):
+    """One sealed half of an exchange."""
 
-    All bytes of the path but letters, digits, ``-``, ``.``, ``_``, ``~`` and ``/`` are encoded: a
-    ``%3F`` in a path would otherwise be the same as the start of a query.
+    #: The compact JWE of the ``Sealed`` header.
+    seal: str
+    #: The envelope, ``None`` where there is no body.
+    body: bytes | None
 
-    :param path: percent-decoded.
-    :param query: without the question mark, as it stands in the URL.
-    :raises Malformed: where the path is no text that UTF-8 has, or the query not ASCII.
+
+class SealedStream(NamedTuple):
+    """One sealed half of an exchange, whose body comes later."""
+
+    #: The compact JWE of the ``Sealed`` header.
+    seal: str
+    #: Bytes that the body starts with.
+    head: bytes
+    #: Seals what follows.
+    records: RecordSealer
+
+
+def padded_length(length: int) -> int:
+    """The Padmé length of so many bytes: at most 12 % more, and one of few.
+
+    Source: Nikitin et al., Reducing Metadata Leakage from Encrypted Files and Communication with
+    PURBs (2019), algorithm 1.
     """
-    try:
-        encoded = quote(path.encode(), safe="/")
-        tail = query.decode("ascii")
-    except UnicodeError:
-        encoded = tail = ""
-    if not encoded:
-        raise Malformed("The path is not UTF-8, or the query not ASCII.")
-    return f"{encoded}?{tail}" if tail else encoded
+    if length < 2:
+        return length
+    exponent = length.bit_length() - 1
+    mask = (1 << (exponent - exponent.bit_length())) - 1
+    return (length + mask) & ~mask
 
 
-@dataclass(frozen=True, slots=True)
 class Opened(Generic[Message]):
     """An opened seal, and what opens the body that belongs to it."""
 
+    #: What the peer says. The headers of a response may only be there once its body is open.
     message: Message
     #: How the body is sealed, ``None`` where there is none.
     body: Body | None
-    _keys: _Keys = field(repr=False)
+    #: The number of bytes of the content, ``None`` where the peer does not say it.
+    length: int | None
+
+    def __init__(
+        self, message: Message, keys: _Keys, header: dict[str, Any], claims: dict[str, Any]
+    ) -> None:
+        self.message = message
+        self.body = header.get("body")
+        self.length = claims.get("length")
+        self._headers_length: int = claims.get("hlen", 0)
+        self._keys = keys
+
+    def __repr__(self) -> str:
+        return f"<Opened {type(self.message).__name__}, body {self.body}>"
 
     def open_body(self, data: bytes) -> bytes:
         """Open a body that came whole, in either form.
 
         :param data: what came as the body; none of it may come without a body in the seal.
+        :returns: the content.
         :raises Refusal: where it is not the body that the seal speaks of.
         """
-        if self.body == "envelope":
-            return envelope.open_(self._keys.body, data, aad=_ENVELOPE_AAD)
         if self.body == "records":
             opener = self.open_records()
             return opener.feed(data) + opener.finish()
-        if data:
-            raise Malformed("The seal has no body, and one came.")
-        return b""
+        if self.body is None:
+            if data:
+                raise Malformed("The seal has no body, and one came.")
+            return b""
+        return _forgetting(self._content, self._keys.open_envelope(data))
 
-    def open_records(self) -> RecordOpener:
+    def open_records(self) -> StreamOpener:
         """Open a body that comes as a stream.
 
         :raises Malformed: where the seal speaks of another body.
         """
         if self.body != "records":
             raise Malformed("The seal has no record stream.")
-        return RecordOpener(self._keys.body, self._keys.nonce)
+        length = None if self.length is None else self._headers_length + self.length
+        records = self._keys.open_records(length)
+        return StreamOpener(records, self._headers_length, self._take_headers)
+
+    def _content(self, plaintext: bytes) -> bytes:
+        """What is left of an envelope's plaintext without padding and headers."""
+        if self.length is not None:
+            plaintext = _unpadded(plaintext, self._headers_length + self.length)
+        if not self._headers_length:
+            return plaintext
+        if len(plaintext) < self._headers_length:
+            raise Refused
+        self._take_headers(plaintext[: self._headers_length])
+        return plaintext[self._headers_length :]
+
+    def _take_headers(self, text: bytes) -> None:
+        headers = json_decode(b'{"headers":%b}' % text, _HEADERS)["headers"]
+        try:
+            self.message = replace(self.message, headers=read_headers(headers))
+        except ValueError as error:
+            raise _disorder(error) from None
+
+
+class StreamOpener:
+    """Opens a body that comes as a stream of records, in bounded memory.
+
+    :param records: opens the records.
+    :param headers_length: how many bytes of headers stand ahead of the content.
+    :param take_headers: is given those, once they are there.
+    """
+
+    def __init__(
+        self, records: RecordOpener, headers_length: int, take_headers: Callable[[bytes], None]
+    ) -> None:
+        self._records = records
+        self._headers_length = headers_length
+        self._headers = bytearray()
+        #: Whether the headers of the response are known.
+        self.has_headers = headers_length == 0
+        self._take_headers = take_headers
+
+    def feed(self, data: bytes) -> bytes:
+        """Take the next bytes of the stream.
+
+        :returns: the content of the records that have become whole.
+        :raises Refusal: where a record does not open, or there is more than the seal says.
+        """
+        return _forgetting(self._take, self._records.feed(data))
+
+    def finish(self) -> bytes:
+        """Tell that the stream has ended.
+
+        :returns: the content of the final record.
+        :raises Refusal: where the stream was cut, or is shorter than the seal says.
+        """
+        return _forgetting(self._take_last, self._records.finish())
+
+    def _take_last(self, plaintext: bytes) -> bytes:
+        content = self._take(plaintext)
+        if not self.has_headers:
+            raise Refused
+        return content
+
+    def _take(self, plaintext: bytes) -> bytes:
+        if self.has_headers:
+            return plaintext
+        missing = self._headers_length - len(self._headers)
+        self._headers += plaintext[:missing]
+        if len(self._headers) == self._headers_length:
+            self._take_headers(bytes(self._headers))
+            self.has_headers = True
+        return plaintext[missing:]
 
 
 class ClientExchange:
@@ -154,21 +260,60 @@ class ClientExchange:
     """
 
     def __init__(self, secret: bytes, kid: str, audience: str, *, random: Random) -> None:
-        self._secret = secret
         self._kid = kid
-        self._audience = audience
         self._random = random
         self._jti = random(JTI_BYTES)
-        self._keys = _derive(secret, self._jti, b"request", audience)
+        self._keys = _Keys(secret, self._jti, _REQUEST, _audience(audience))
+        self._sealed = False
 
-    def seal_request(self, request: Request, *, iat: int, body: Body | None = None) -> str:
-        """The seal of a request.
+    def __repr__(self) -> str:
+        return "<ClientExchange>"
 
+    def seal(
+        self, request: Request, content: bytes | None = None, *, iat: int, pad: bool = False
+    ) -> SealedMessage:
+        """Seal a request whose content is there.
+
+        :param content: the bytes of the body, ``None`` where there is none.
         :param iat: the time, in seconds since 1970, on the server's clock as far as it is known.
-        :param body: how the body is sealed, ``None`` where there is none.
-        :raises TooLarge: where the seal would not pass common proxies.
+        :param pad: whether the body's length is hidden, up to 12 %.
+        :raises ValueError: where the seal would not pass common proxies.
         """
+        if content is None:
+            return SealedMessage(self._seal(request, iat, None, None), None)
+        seal = self._seal(request, iat, "envelope", len(content) if pad else None)
+        padded = _padded(content) if pad else content
+        return SealedMessage(seal, self._keys.seal_envelope(padded, self._random))
+
+    def seal_stream(
+        self, request: Request, *, iat: int, length: int | None = None
+    ) -> SealedStream:
+        """Seal a request whose content comes as a stream.
+
+        :param length: the number of bytes of the content, where it is known.
+        :raises ValueError: where the seal would not pass common proxies.
+        """
+        return SealedStream(
+            self._seal(request, iat, "records", length), b"", self._keys.seal_records()
+        )
+
+    def open(self, seal: str) -> Opened[Response]:
+        """Open the seal of the response.
+
+        :raises Refusal: where it does not belong to this request, or does not open.
+        """
+        parsed = jwe.parse(seal, MOST_RESPONSE_SEAL)
+        header = json_decode(parsed.header, _RESPONSE_HEADER)
+        _check_header(header, "sealed-response")
+        rsalt = b64u_decode(header["rsalt"], _RSALT_BYTES)
+        if b64u_decode(header["jti"], JTI_BYTES) != self._jti:
+            raise Refused
+        keys = self._keys.response(self._jti, rsalt)
+        return _forgetting(_read_response, keys, header, jwe.open_(keys.seal, parsed))
+
+    def _seal(self, request: Request, iat: int, body: Body | None, length: int | None) -> str:
         header: dict[str, object] = {
+            **jwe.ALGORITHMS,
             "typ": "sealed-request",
             "kid": self._kid,
             "jti": b64u_encode(self._jti),
@@ -176,104 +321,76 @@ class ClientExchange:
             "htm": request.method,
             "target": request.target,
         }
+        if self._sealed:
+            raise ValueError("an exchange seals one request; its keys would meet a nonce again")
+        self._sealed = True
         if body is not None:
             header["body"] = body
+        if (request.content_type is None) is not (body is None):
+            raise ValueError("a request has a content type exactly where it has a body")
         claims: dict[str, object] = {}
         _put(claims, "cty", request.content_type)
         _put(claims, "query", request.query)
         _put(claims, "headers", request.headers or None)
+        _put(claims, "length", length)
         _put(claims, "op", None if request.op is None else b64u_encode(request.op))
         iv = self._random(jwe.IV_BYTES)
-        seal = jwe.seal(self._keys.seal, header, json_encode(claims), iv=iv)
+        seal = jwe.seal(self._keys.seal, json_encode(header), json_encode(claims), iv=iv)
         if len(seal) > MOST_REQUEST_SEAL:
-            raise TooLarge(f"A request's seal has {MOST_REQUEST_SEAL} characters at the most.")
+            raise ValueError(
+                f"the request's seal would have {len(seal)} characters, and {MOST_REQUEST_SEAL}"
+                " pass common proxies; send less in the target, the hidden query and the headers"
+            )
         return seal
 
-    def seal_body(self, plaintext: bytes) -> bytes:
-        """The request's body as an envelope."""
-        return _seal_envelope(self._keys, plaintext, self._random)
 
-    def seal_records(self) -> RecordSealer:
-        """The request's body as a stream of records."""
-        return RecordSealer(self._keys.body, self._keys.nonce)
-
-    def open_response(self, seal: str) -> Opened[Response]:
-        """Open the seal of the response.
-
-        :raises Refusal: where it does not belong to this request, or does not open.
-        """
-        parsed = jwe.parse(seal, MOST_RESPONSE_SEAL)
-        header = json_decode(parsed.header, _RESPONSE_HEADER, _BODY)
-        _check_header(header, "sealed-response")
-        if b64u_decode(header["jti"], JTI_BYTES) != self._jti:
-            raise Refused
-        salt = self._jti + b64u_decode(header["rsalt"], _RSALT_BYTES)
-        keys = _derive(self._secret, salt, b"response", self._audience)
-        claims = json_decode(jwe.open_(keys.seal, parsed), {"status": int}, _RESPONSE_CLAIMS)
-        if not 200 <= claims["status"] <= 599:
-            raise Malformed("The response has no status.")
-        response = Response(
-            status=claims["status"],
-            content_type=claims.get("cty"),
-            headers=_read_headers(claims),
-        )
-        return Opened(response, header.get("body"), keys)
-
-
-@dataclass(frozen=True, slots=True)
 class RequestSeal:
-    """A request's seal, of which nothing is authenticated yet: whose key is needed to open it."""
+    """A request's seal, of which nothing is authenticated yet.
 
-    kid: str
-    _parsed: jwe.Parsed = field(repr=False)
-    _header: dict[str, Any] = field(repr=False)
+    :param seal: the value of the ``Sealed`` header.
+    :raises Refusal: where it has not the form of a request's seal.
+    """
 
-    @classmethod
-    def parse(cls, seal: str) -> RequestSeal:
-        """Take a seal apart.
+    def __init__(self, seal: str) -> None:
+        self._parsed = jwe.parse(seal, MOST_REQUEST_SEAL)
+        self._header = json_decode(self._parsed.header, _REQUEST_HEADER)
+        _check_header(self._header, "sealed-request")
+        if not _KID.fullmatch(self._header["kid"]):
+            raise Malformed("The seal names no key.")
+        self._jti = b64u_decode(self._header["jti"], JTI_BYTES)
+        #: Names the one secret that may open it.
+        self.kid: str = self._header["kid"]
 
-        :raises Refusal: where it has not the form of a request's seal.
-        """
-        parsed = jwe.parse(seal, MOST_REQUEST_SEAL)
-        header = json_decode(parsed.header, _REQUEST_HEADER, _BODY)
-        _check_header(header, "sealed-request")
-        return cls(header["kid"], parsed, header)
+    def __repr__(self) -> str:
+        return "<RequestSeal>"
 
-    def open(self, secret: bytes, audience: str) -> ServerExchange:
+    def open(
+        self, secret: bytes, audience: str, *, allowed: Set[str] = REQUEST_HEADERS
+    ) -> ServerExchange:
         """Open the seal.
 
         :param secret: the secret that ``kid`` names, and no other.
         :param audience: the name of this service.
+        :param allowed: the headers that may travel sealed.
         :raises Refusal: where it does not open, or its content is not in order.
         """
-        jti = b64u_decode(self._header["jti"], JTI_BYTES)
-        keys = _derive(secret, jti, b"request", audience)
-        claims = json_decode(jwe.open_(keys.seal, self._parsed), {}, _REQUEST_CLAIMS)
-        op = claims.get("op")
-        request = Request(
-            method=self._header["htm"],
-            target=self._header["target"],
-            content_type=claims.get("cty"),
-            query=claims.get("query"),
-            headers=_read_headers(claims),
-            op=None if op is None else b64u_decode(op, OP_BYTES),
-        )
-        opened = Opened(request, self._header.get("body"), keys)
-        return ServerExchange(opened, self._header["iat"], jti, secret, audience)
+        keys = _Keys(secret, self._jti, _REQUEST, _audience(audience))
+        del secret  # Error reports show the variables of frames.
+        header, parsed = self._header, self._parsed
+        # Not named here: the error of content that is not in order would know it.
+        opened = _forgetting(_read_request, keys, header, jwe.open_(keys.seal, parsed), allowed)
+        return ServerExchange(opened, header["iat"], self._jti, keys)
 
 
 class ServerExchange:
     """A server's side of an exchange, once the request's seal has been opened."""
 
-    def __init__(
-        self, opened: Opened[Request], iat: int, jti: bytes, secret: bytes, audience: str
-    ) -> None:
+    def __init__(self, opened: Opened[Request], iat: int, jti: bytes, keys: _Keys) -> None:
         self.request = opened
         #: When the client sealed the request, in seconds since 1970.
         self.iat = iat
         self._jti = jti
-        self._secret = secret
-        self._audience = audience
+        self._keys = keys
 
     def __repr__(self) -> str:
         return f"<ServerExchange {self.request.message.method}>"
@@ -281,70 +398,167 @@ class ServerExchange:
     def check_target(self, method: str, resource: str) -> None:
         """Compare what was sealed with what the application really routes on.
 
-        :param resource: as :func:`target` writes it.
+        :param resource: as :func:`~flask_sealed.protocol.messages.target` writes it.
         :raises Refused: where they differ.
         """
         message = self.request.message
         if message.method != method or message.target != resource:
             raise Refused
 
-    def seal_response(
-        self, response: Response, *, random: Random, body: Body | None = None
-    ) -> SealedResponse:
-        """Seal a response, under keys that no other response has.
+    def seal(
+        self,
+        response: Response,
+        content: bytes | None = None,
+        *,
+        random: Random,
+        pad: bool = False,
+        length: int | None = None,
+    ) -> SealedMessage:
+        """Seal a response whose content is there, under keys that no other response has.
 
-        :param body: how the body is sealed, ``None`` where there is none.
-        :raises TooLarge: where the seal would not pass common proxies.
+        Headers that do not fit the seal go ahead of the content.
+
+        :param content: the bytes of the body, ``None`` where there is none.
+        :param pad: whether the body's length is hidden, up to 12 %.
+        :param length: without a body, the number of bytes that it would have: what HEAD asks for.
+        :raises ValueError: where the headers fit neither.
         """
+        body: Body | None = None if content is None else "envelope"
+        if content is not None and pad:
+            length = len(content)
+        seal, keys, head = self._seal(response, random, body, length)
+        if content is None:
+            return SealedMessage(seal, None)
+        plaintext = head + content
+        return SealedMessage(
+            seal, keys.seal_envelope(_padded(plaintext) if pad else plaintext, random)
+        )
+
+    def seal_stream(
+        self, response: Response, *, random: Random, length: int | None = None
+    ) -> SealedStream:
+        """Seal a response whose content comes as a stream, under keys that no other response has.
+
+        :param length: the number of bytes of the content, where it is known.
+        :raises ValueError: where there are more headers than a client takes.
+        """
+        seal, keys, head = self._seal(response, random, "records", length)
+        records = keys.seal_records()
+        return SealedStream(seal, records.seal(head), records)
+
+    def _seal(
+        self, response: Response, random: Random, body: Body | None, length: int | None
+    ) -> tuple[str, _Keys, bytes]:
+        """The seal, its keys, and the headers that go ahead of the content."""
         rsalt = random(_RSALT_BYTES)
-        keys = _derive(self._secret, self._jti + rsalt, b"response", self._audience)
-        header: dict[str, object] = {
-            "typ": "sealed-response",
-            "jti": b64u_encode(self._jti),
-            "rsalt": b64u_encode(rsalt),
-        }
-        if body is not None:
-            header["body"] = body
-        claims: dict[str, object] = {"status": response.status}
-        _put(claims, "cty", response.content_type)
-        _put(claims, "headers", response.headers or None)
-        seal = jwe.seal(keys.seal, header, json_encode(claims), iv=random(jwe.IV_BYTES))
-        if len(seal) > MOST_RESPONSE_SEAL:
-            raise TooLarge(f"A response's seal has {MOST_RESPONSE_SEAL} characters at the most.")
-        return SealedResponse(seal, keys, random)
+        keys = self._keys.response(self._jti, rsalt)
+        # Written by hand, since this is on everyone's way: nothing in it needs to be escaped.
+        header = (
+            f'{_RESPONSE_START}"jti":"{b64u_encode(self._jti)}","rsalt":"{b64u_encode(rsalt)}"'
+            + (f',"body":"{body}"}}' if body else "}")
+        )
+        claims = f'{{"status":{response.status}'
+        if response.content_type is not None:
+            claims += f',"cty":{json_text(response.content_type)}'
+        if length is not None:
+            claims += f',"length":{length}'
+        head = b""
+        if response.headers:
+            text = json_text(response.headers)
+            head = text.encode()
+            if body is None or len(head) <= _MOST_SEALED_HEADERS:
+                claims += f',"headers":{text}'
+                head = b""
+            else:
+                claims += f',"hlen":{len(head)}'
+        iv = random(jwe.IV_BYTES)
+        seal = jwe.seal(keys.seal, header.encode(), f"{claims}}}".encode(), iv=iv)
+        if len(seal) > MOST_RESPONSE_SEAL or len(head) > MOST_HEADERS:
+            raise ValueError("the response has more headers than can be sealed")
+        return seal, keys, head
 
 
-class SealedResponse:
-    """A response whose seal is made; its body may follow."""
+# What is left of a response's seal for headers beside the longest of everything else.
+_MOST_SEALED_HEADERS = 768
 
-    def __init__(self, seal: str, keys: _Keys, random: Random) -> None:
-        self.seal = seal
-        self._keys = keys
-        self._random = random
+_RESPONSE_START = '{"alg":"dir","enc":"A256GCM","typ":"sealed-response",'
+_REQUEST_HEADER = Members(
+    {
+        "alg": str,
+        "enc": str,
+        "typ": str,
+        "kid": str,
+        "jti": str,
+        "iat": int,
+        "htm": str,
+        "target": str,
+    },
+    {"body": str},
+)
+_RESPONSE_HEADER = Members(
+    {"alg": str, "enc": str, "typ": str, "jti": str, "rsalt": str}, {"body": str}
+)
+_REQUEST_CLAIMS = Members(
+    {}, {"cty": str, "query": str, "headers": list, "length": int, "op": str}
+)
+_RESPONSE_CLAIMS = Members(
+    {"status": int}, {"cty": str, "headers": list, "hlen": int, "length": int}
+)
+_HEADERS = Members({"headers": list})
 
-    def seal_body(self, plaintext: bytes) -> bytes:
-        """The body as an envelope."""
-        return _seal_envelope(self._keys, plaintext, self._random)
 
-    def seal_records(self) -> RecordSealer:
-        """The body as a stream of records."""
-        return RecordSealer(self._keys.body, self._keys.nonce)
+def _read_request(
+    keys: _Keys, header: dict[str, Any], content: bytes, allowed: Set[str]
+) -> Opened[Request]:
+    claims = json_decode(content, _REQUEST_CLAIMS)
+    has_body = "body" in header
+    if has_body is not ("cty" in claims) or ("length" in claims and not has_body):
+        raise Malformed("A request has a content type exactly where it has a body.")
+    op = claims.get("op")
+    try:
+        request = Request(
+            method=header["htm"],
+            target=header["target"],
+            content_type=claims.get("cty"),
+            query=claims.get("query"),
+            headers=read_headers(claims.get("headers")),
+            op=None if op is None else b64u_decode(op, OP_BYTES),
+        )
+    except ValueError as error:
+        raise _disorder(error) from None
+    check_allowed(request, allowed)
+    return Opened(request, keys, header, claims)
 
 
-_REQUEST_HEADER: dict[str, type] = {
-    "alg": str,
-    "enc": str,
-    "typ": str,
-    "kid": str,
-    "jti": str,
-    "iat": int,
-    "htm": str,
-    "target": str,
-}
-_RESPONSE_HEADER: dict[str, type] = {"alg": str, "enc": str, "typ": str, "jti": str, "rsalt": str}
-_BODY: dict[str, type] = {"body": str}
-_REQUEST_CLAIMS: dict[str, type] = {"cty": str, "query": str, "headers": list, "op": str}
-_RESPONSE_CLAIMS: dict[str, type] = {"cty": str, "headers": list}
+def _read_response(keys: _Keys, header: dict[str, Any], content: bytes) -> Opened[Response]:
+    claims = json_decode(content, _RESPONSE_CLAIMS)
+    _check_headers_length(header, claims)
+    try:
+        response = Response(
+            status=claims["status"],
+            content_type=claims.get("cty"),
+            headers=read_headers(claims.get("headers")),
+        )
+    except ValueError as error:
+        raise _disorder(error) from None
+    return Opened(response, keys, header, claims)
+
+
+def _forgetting(step: Callable[..., Result], *parts: Any) -> Result:
+    """Do something with what has been opened.
+
+    :raises Refusal: a new one where it raises one: error reports show the variables of an error's
+        frames and of its context's, and those of the first know the content.
+    """
+    again: Callable[[], Refusal]
+    try:
+        return step(*parts)
+    except Refused:
+        again = Refused
+    except Refusal as refusal:
+        again = partial(type(refusal), refusal.detail)
+    del step, parts
+    raise again()
 
 
 def _check_header(header: dict[str, Any], kind: str) -> None:
@@ -353,23 +567,33 @@ def _check_header(header: dict[str, Any], kind: str) -> None:
         raise Malformed(f"The seal is no {kind}.")
 
 
-def _read_headers(claims: dict[str, Any]) -> Headers:
-    headers: Headers = []
-    for pair in claims.get("headers", ()):
-        if not (isinstance(pair, list) and len(pair) == 2 and _HEADER.fullmatch(_joined(pair))):
-            raise Malformed("A header in the seal is not a lower-case name and a value.")
-        headers.append((pair[0], pair[1]))
-    return headers
+def _check_headers_length(header: dict[str, Any], claims: dict[str, Any]) -> None:
+    length = claims.get("hlen")
+    if length is None:
+        return
+    if length > MOST_HEADERS:
+        raise TooLarge(f"A response has {MOST_HEADERS} bytes of headers at the most.")
+    if length == 0 or "headers" in claims or "body" not in header:
+        raise Malformed("The headers of a response stand in its seal or in its body.")
 
 
-def _joined(pair: list[Any]) -> str:
-    return "\0".join(pair) if all(isinstance(part, str) for part in pair) else ""
+def _disorder(error: ValueError) -> Malformed:
+    return Malformed(f"The seal is not in order: {error}.")
+
+
+def _padded(plaintext: bytes) -> bytes:
+    return plaintext.ljust(padded_length(len(plaintext)), b"\0")
+
+
+def _unpadded(plaintext: bytes, length: int) -> bytes:
+    padding = len(plaintext) - length
+    if len(plaintext) not in (length, padded_length(length)) or padding != plaintext.count(
+        b"\0", length
+    ):
+        raise Refused
+    return plaintext[:length]
 
 
 def _put(claims: dict[str, object], name: str, value: object | None) -> None:
     if value is not None:
         claims[name] = value
-
-
-def _seal_envelope(keys: _Keys, plaintext: bytes, random: Random) -> bytes:
-    return envelope.seal(keys.body, plaintext, iv=random(envelope.IV_BYTES), aad=_ENVELOPE_AAD)

@@ -6,16 +6,17 @@ What is authenticated is the protected header's characters as they were received
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from ..errors import Malformed, Refused, TooLarge
-from .encoding import b64u_decode, b64u_encode, json_encode
+from .encoding import b64u_decode, b64u_encode
 
 IV_BYTES = 12
 TAG_BYTES = 16
+_IV_CHARACTERS = 16
 #: The members that every protected header has, with their only values.
 ALGORITHMS = {"alg": "dir", "enc": "A256GCM"}
 
@@ -24,8 +25,7 @@ _FORM = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Parsed:
+class Parsed(NamedTuple):
     """A seal in its parts; nothing in it is authenticated yet."""
 
     #: The protected header's characters, as received: the associated data.
@@ -37,16 +37,16 @@ class Parsed:
     sealed: bytes
 
 
-def seal(key: AESGCM, header: dict[str, object], plaintext: bytes, *, iv: bytes) -> str:
+def seal(key: AESGCM, header: bytes, plaintext: bytes, *, iv: bytes) -> str:
     """Seal bytes into a compact JWE.
 
-    :param header: the protected header's members, ``alg`` and ``enc`` apart.
+    :param header: the protected header, a JSON text whose members include :data:`ALGORITHMS`.
     :param iv: 12 bytes, never used with this key before.
     """
-    protected = b64u_encode(json_encode({**ALGORITHMS, **header}))
+    protected = b64u_encode(header)
     sealed = key.encrypt(iv, plaintext, protected.encode())
-    parts = (protected, "", b64u_encode(iv), b64u_encode(sealed[:-TAG_BYTES]))
-    return ".".join((*parts, b64u_encode(sealed[-TAG_BYTES:])))
+    ciphertext, tag = b64u_encode(sealed[:-TAG_BYTES]), b64u_encode(sealed[-TAG_BYTES:])
+    return f"{protected}..{b64u_encode(iv)}.{ciphertext}.{tag}"
 
 
 def parse(compact: str, most: int) -> Parsed:
@@ -62,13 +62,14 @@ def parse(compact: str, most: int) -> Parsed:
     if len(parts) != 5 or parts[1]:
         raise Malformed(_FORM)
     protected, _, iv, ciphertext, tag = parts
-    return Parsed(
-        # Decoded first: what is not base64url may be no ASCII either.
-        header=b64u_decode(protected),
-        protected=protected.encode(),
-        iv=b64u_decode(iv, IV_BYTES),
-        sealed=b64u_decode(ciphertext) + b64u_decode(tag, TAG_BYTES),
-    )
+    if len(iv) != _IV_CHARACTERS:
+        raise Malformed(_FORM)
+    # Decoded first: what is not base64url may be no ASCII either.
+    header = b64u_decode(protected)
+    # Groups of four characters are three bytes, so the IV's end where the ciphertext's begin.
+    sealed = b64u_decode(iv + ciphertext)
+    tag_bytes = b64u_decode(tag, TAG_BYTES)
+    return Parsed(protected.encode(), header, sealed[:IV_BYTES], sealed[IV_BYTES:] + tag_bytes)
 
 
 def open_(key: AESGCM, parsed: Parsed) -> bytes:

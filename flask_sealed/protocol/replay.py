@@ -6,7 +6,7 @@ keeps it for one process.
 
 from __future__ import annotations
 
-from collections import deque
+from heapq import heappop, heappush
 from threading import Lock
 from typing import Protocol
 
@@ -15,8 +15,10 @@ from ..errors import Malformed, Replayed, Stale, Unavailable
 #: How old a request may be, and how far in the future, in seconds.
 OLDEST = 60
 NEWEST = 10
-#: How long an operation is remembered, in seconds. A client gives one up after 120 s, and its last
-#: attempt stays fresh for another 60.
+#: How long a client goes on trying one operation, in seconds.
+GIVE_UP = 120
+#: How long an operation is remembered, in seconds: a client's last attempt at it, made before it
+#: gave up, stays fresh for another 60.
 REMEMBERED = 300
 
 _SAFE = frozenset(("GET", "HEAD", "OPTIONS", "TRACE"))
@@ -26,7 +28,8 @@ class ReplayStore(Protocol):
     """Remembers operations. All workers that share a service share one."""
 
     def begun(self) -> int:
-        """Since when the store has remembered everything, in seconds since 1970.
+        """Since when the store has remembered everything, in seconds since 1970: its beginning, or
+        when it was told of the last operation that it has forgotten.
 
         :raises Unavailable: where the store cannot answer.
         """
@@ -34,6 +37,9 @@ class ReplayStore(Protocol):
     def add(self, op: bytes, *, now: int, expires: int) -> bool:
         """Remember an operation until ``expires``, in one atomic step.
 
+        :param op: the operation's name, 16 bytes.
+        :param now: seconds since 1970; what has expired by then may be forgotten.
+        :param expires: likewise, later than ``now``.
         :returns: ``False`` where it was remembered already.
         :raises Unavailable: where the store cannot answer, or cannot keep it.
         """
@@ -63,15 +69,18 @@ def check_once(store: ReplayStore, op: bytes | None, *, iat: int, now: int) -> N
     """
     if op is None:
         raise Malformed("An unsafe request needs an `op`, the same in each attempt at it.")
-    if iat - NEWEST < store.begun():
-        # The same operation may have been received before the store began.
-        raise Unavailable("The service has just started to remember; try again in a minute.")
+    # An earlier attempt may have been received as long before this one as a client goes on trying,
+    # and its clock may be ahead; and in the store's first second, before the store.
+    if iat - GIVE_UP - NEWEST <= store.begun():
+        raise Unavailable("The service has just started to remember; try again in three minutes.")
     if not store.add(op, now=now, expires=now + REMEMBERED):
         raise Replayed
 
 
 class MemoryStore:
     """Remembers operations of one process.
+
+    Threads may share it.
 
     :param now: when it begins, in seconds since 1970.
     :param most: how many operations it holds; beyond that it refuses rather than forgets.
@@ -80,9 +89,10 @@ class MemoryStore:
     def __init__(self, now: int, most: int = 1_000_000) -> None:
         self._begun = now
         self._most = most
-        self._ops: dict[bytes, int] = {}
-        # In the order of their expiry, because all are kept equally long.
-        self._order: deque[tuple[int, bytes]] = deque()
+        self._ops: set[bytes] = set()
+        # When each operation expires, when it was added, and its name; a heap, because clocks are
+        # set back too.
+        self._expiries: list[tuple[int, int, bytes]] = []
         self._lock = Lock()
 
     def begun(self) -> int:
@@ -90,12 +100,18 @@ class MemoryStore:
 
     def add(self, op: bytes, *, now: int, expires: int) -> bool:
         with self._lock:
-            while self._order and self._order[0][0] <= now:
-                del self._ops[self._order.popleft()[1]]
+            self._forget(now)
             if op in self._ops:
                 return False
             if len(self._ops) >= self._most:
                 raise Unavailable("The service remembers as many operations as it can hold.")
-            self._ops[op] = expires
-            self._order.append((expires, op))
+            self._ops.add(op)
+            heappush(self._expiries, (expires, now, op))
             return True
+
+    def _forget(self, now: int) -> None:
+        while self._expiries and self._expiries[0][0] <= now:
+            _, added, op = heappop(self._expiries)
+            self._ops.remove(op)
+            # Should the clock be set back, what was forgotten too early could be fresh again.
+            self._begun = max(self._begun, added)
