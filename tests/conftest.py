@@ -7,10 +7,15 @@ from collections.abc import Callable
 
 import pytest
 from flask import Flask
+from hypothesis import settings
 
 from flask_sealed import Sealed
 
 from .peer import Peer
+
+# A machine that is busy with something else makes no test fail.
+settings.register_profile("unhurried", deadline=None)
+settings.load_profile("unhurried")
 
 MakeApp = Callable[..., Flask]
 

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flask_sealed.errors import Malformed, Refusal, Refused
+from flask_sealed.errors import Malformed, Refusal, Refused, TooLarge
 from flask_sealed.protocol import envelope
 
 VECTORS = json.loads((Path(__file__).parent.parent / "vectors" / "level3.json").read_text())
@@ -121,6 +121,27 @@ def test_another_key_and_other_associated_data_are_refused() -> None:
     for key, aad in ((AESGCM(os.urandom(32)), b"text/html"), (KEY, b""), (KEY, b"text/htm")):
         with pytest.raises(Refused):
             envelope.open_(key, sealed, aad=aad)
+
+
+@pytest.mark.parametrize("size", [0, 1, 27])
+def test_what_has_no_room_for_iv_and_tag_is_malformed(size: int) -> None:
+    with pytest.raises(Malformed):
+        envelope.open_(KEY, b'{"data":"%b"}' % base64.b64encode(bytes(size)))
+    with pytest.raises(Refused):
+        envelope.open_(KEY, b'{"data":"%b"}' % base64.b64encode(bytes(28)))
+
+
+def test_more_than_the_library_takes_is_too_large(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert envelope._MOST_CHARACTERS % 4 == 0
+    assert envelope._MOST_CHARACTERS // 4 * 3 == 2**31 - 2
+    monkeypatch.setattr(envelope, "_MOST_CHARACTERS", 40)
+    longest = envelope.seal(KEY, b"xy", iv=IV)
+    assert envelope.open_(KEY, longest) == b"xy"
+    for size in (3, 1000):
+        with pytest.raises(TooLarge):
+            envelope.open_(KEY, envelope.seal(KEY, bytes(size), iv=IV))
+    with pytest.raises(TooLarge):  # and not Malformed: none of it is decoded
+        envelope.open_(KEY, b'{"data":"%b"}' % (b"?" * 41))
 
 
 def test_backslashes_are_malformed_and_not_interpreted() -> None:

@@ -11,11 +11,12 @@ from hypothesis import strategies as st
 
 from flask_sealed.errors import Malformed, Refusal, Refused, TooLarge
 from flask_sealed.protocol import jwe
-from flask_sealed.protocol.encoding import b64u_encode
+from flask_sealed.protocol.encoding import b64u_encode, json_encode
 
 KEY = AESGCM(bytes(range(32)))
 IV = bytes(range(12))
-SEAL = jwe.seal(KEY, {"typ": "sealed-request"}, b'{"a":1}', iv=IV)
+HEADER = json_encode({**jwe.ALGORITHMS, "typ": "sealed-request"})
+SEAL = jwe.seal(KEY, HEADER, b'{"a":1}', iv=IV)
 
 
 def open_(compact: str) -> bytes:
@@ -24,7 +25,7 @@ def open_(compact: str) -> bytes:
 
 @given(st.binary(), st.binary(min_size=12, max_size=12))
 def test_round_trip(plaintext: bytes, iv: bytes) -> None:
-    assert open_(jwe.seal(KEY, {}, plaintext, iv=iv)) == plaintext
+    assert open_(jwe.seal(KEY, HEADER, plaintext, iv=iv)) == plaintext
 
 
 def test_the_header_names_the_algorithms() -> None:
@@ -64,7 +65,8 @@ def test_another_key_is_refused_without_a_context() -> None:
     assert caught.value.__context__ is None
 
 
-def test_too_long() -> None:
+def test_a_seal_may_have_as_many_characters_as_are_said_and_no_more() -> None:
+    assert jwe.open_(KEY, jwe.parse(SEAL, len(SEAL))) == b'{"a":1}'
     with pytest.raises(TooLarge):
         jwe.parse(SEAL, len(SEAL) - 1)
 

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import time
 from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
 
 import pytest
 
@@ -34,34 +36,147 @@ def test_an_operation_happens_once_until_it_cannot_be_fresh_any_more() -> None:
 
 
 def test_an_operation_needs_a_name() -> None:
-    with pytest.raises(Malformed):
-        check_once(MemoryStore(0), None, iat=NOW, now=NOW)
+    for begun in (0, NOW):
+        with pytest.raises(Malformed):
+            check_once(MemoryStore(begun), None, iat=NOW, now=NOW)
+
+
+def test_an_unsafe_request_is_not_added_before_it_is_known_to_be_new_enough() -> None:
+    store = MemoryStore(NOW)
+    with pytest.raises(Unavailable):
+        check_once(store, OP, iat=NOW, now=NOW)
+    check_once(store, OP, iat=NOW + 131, now=NOW + 131)  # the same operation, tried again
 
 
 def test_a_store_that_has_just_begun_vouches_for_nothing_older() -> None:
     store = MemoryStore(NOW)
-    for iat in (NOW - 60, NOW, NOW + 9):
+    for iat in (0, NOW - 60, NOW, NOW + 10, NOW + 130):
         with pytest.raises(Unavailable):
             check_once(store, OP, iat=iat, now=NOW)
-    check_once(store, OP, iat=NOW + 10, now=NOW + 10)
+    check_once(store, OP, iat=NOW + 131, now=NOW + 121)
+
+
+def test_no_attempt_at_an_operation_happens_after_one_that_a_lost_store_knew() -> None:
+    """A client tries for 120 s, each time with a new ``iat``, and its clock may be 10 s ahead."""
+    first = NOW - 1
+    check_once(MemoryStore(NOW - 1000), OP, iat=first, now=first)
+    after = MemoryStore(NOW)
+    for attempt in range(first, first + 121):
+        for ahead in (-60, 0, 10):
+            with pytest.raises(Unavailable):
+                check_once(after, OP, iat=attempt + ahead, now=attempt)
+
+
+@pytest.mark.parametrize("early", range(-10, 61))
+def test_no_operation_happens_before_and_after_a_restart(early: int) -> None:
+    """Whatever the client's clock says, in the second of the restart too."""
+    iat = NOW - early
+    check_once(MemoryStore(NOW - 1000), OP, iat=iat, now=NOW)
+    after = MemoryStore(NOW)
+    for later in range(70 - early):
+        with pytest.raises(Unavailable):
+            check_once(after, OP, iat=iat, now=NOW + later)
 
 
 def test_a_full_store_refuses_rather_than_forgets() -> None:
     store = MemoryStore(0, most=2)
     for number in range(2):
-        check_once(store, bytes([number]), iat=NOW, now=NOW)
+        check_once(store, bytes([number]), iat=NOW, now=NOW + number)
+    for later in (1, 299):
+        with pytest.raises(Unavailable):
+            check_once(store, OP, iat=NOW + later, now=NOW + later)
+    for number in range(2):
+        with pytest.raises(Replayed):
+            check_once(store, bytes([number]), iat=NOW, now=NOW + 1)
+    check_once(store, OP, iat=NOW + 300, now=NOW + 300)  # the first one has expired
     with pytest.raises(Unavailable):
-        check_once(store, OP, iat=NOW, now=NOW)
+        check_once(store, b"more", iat=NOW + 300, now=NOW + 300)
+    check_once(store, b"more", iat=NOW + 301, now=NOW + 301)
+
+
+def test_a_store_takes_as_many_as_it_says() -> None:
+    store = MemoryStore(0, most=100)
+    for number in range(100):
+        assert store.add(bytes([number]), now=NOW, expires=NOW + 300)
+    with pytest.raises(Unavailable):
+        store.add(OP, now=NOW, expires=NOW + 300)
+
+
+def test_what_expires_early_is_forgotten_early() -> None:
+    store = MemoryStore(0)
+    assert store.add(b"long", now=NOW, expires=NOW + 300)
+    assert store.add(b"short", now=NOW, expires=NOW + 10)
+    assert not store.add(b"short", now=NOW + 9, expires=NOW + 300)
+    assert store.add(b"short", now=NOW + 10, expires=NOW + 300)
+    assert not store.add(b"long", now=NOW + 299, expires=NOW + 900)
+
+
+def test_a_clock_that_is_set_forth_and_back_lets_no_operation_happen_twice() -> None:
+    store = MemoryStore(NOW - 1000)
+    check_once(store, OP, iat=NOW, now=NOW)
+    hour = NOW + 3600
+    check_once(store, b"other", iat=hour, now=hour)  # forgets the first one
+    assert store.begun() == NOW
+    with pytest.raises(Unavailable):
+        check_once(store, OP, iat=NOW, now=NOW + 5)
+    later = NOW + 140
+    check_once(store, b"new", iat=later, now=later)
     with pytest.raises(Replayed):
-        check_once(store, b"\0", iat=NOW, now=NOW)
-    check_once(store, OP, iat=NOW + 300, now=NOW + 300)
+        check_once(store, b"new", iat=later, now=later + 1)
+    # What was added at the right time is forgotten in time, whatever was added at the wrong one.
+    check_once(store, b"new", iat=later + 300, now=later + 300)
+
+
+def test_forgetting_makes_a_store_no_older() -> None:
+    store = MemoryStore(NOW)
+    store.add(OP, now=NOW - 50, expires=NOW + 1)
+    store.add(b"other", now=NOW + 2, expires=NOW + 300)
+    assert store.begun() == NOW
+
+
+class _Broken:
+    """A store that cannot answer."""
+
+    def __init__(self, begun: int | None) -> None:
+        self._begun = begun
+
+    def begun(self) -> int:
+        if self._begun is None:
+            raise Unavailable("no store")
+        return self._begun
+
+    def add(self, op: bytes, *, now: int, expires: int) -> bool:
+        assert expires == now + 300
+        raise Unavailable("no store")
+
+
+@pytest.mark.parametrize("begun", [None, 0])
+def test_a_store_that_cannot_answer_refuses(begun: int | None) -> None:
+    with pytest.raises(Unavailable):
+        check_once(_Broken(begun), OP, iat=NOW, now=NOW)
+
+
+class _SlowName(bytes):
+    """Lets other threads run whenever a store looks for it."""
+
+    def __hash__(self) -> int:
+        time.sleep(1e-4)
+        return super().__hash__()
 
 
 def test_of_many_at_once_one_is_first() -> None:
-    store = MemoryStore(0)
+    store, start = MemoryStore(0), Barrier(16)
+
+    def attempts(_: int) -> list[bool]:
+        start.wait(10)
+        return [
+            store.add(_SlowName([number]), now=NOW + number, expires=NOW + 300)
+            for number in range(20)
+        ]
+
     with ThreadPoolExecutor(16) as pool:
-        firsts = list(pool.map(lambda _: store.add(OP, now=NOW, expires=NOW + 300), range(200)))
-    assert firsts.count(True) == 1
+        answers = list(pool.map(attempts, range(16)))
+    assert [firsts.count(True) for firsts in zip(*answers, strict=True)] == [1] * 20
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "OPTIONS", "TRACE"])
