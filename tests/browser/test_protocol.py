@@ -1,0 +1,98 @@
+"""The client of flask-sealed/1 in a real browser: a handshake and an exchange over HTTP."""
+
+from __future__ import annotations
+
+import os
+from base64 import b64encode
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from flask import Flask, Response, request
+from playwright.sync_api import Page
+
+from flask_sealed.protocol import messages
+from flask_sealed.protocol.encoding import b64u_encode, json_encode
+from flask_sealed.protocol.exchange import RequestSeal
+from flask_sealed.protocol.handshake import answer_hello, open_ticket
+from flask_sealed.protocol.keys import Key, KeyRing
+
+from .conftest import Serve
+
+BANK = "https://bank.example"
+NOW = 1_800_000_000
+MANY = tuple((f"x-{number}", "v" * 90) for number in range(40))
+
+EXCHANGE = """
+  async ({ audience, pin, curve, kem, now }) => {
+    const sealed = await import("/sealed.mjs");
+    const algorithm = curve === "P-256" ? { name: "ECDSA", namedCurve: curve } : "Ed25519";
+    const binding = await crypto.subtle.generateKey(algorithm, false, ["sign", "verify"]);
+    const pins = [Uint8Array.from(atob(pin), (character) => character.charCodeAt(0))];
+    const handshake = await sealed.startHandshake(audience, binding, { pins, curve, kem });
+    const post = async (path, options) => {
+      const response = await fetch(path, { method: "POST", ...options });
+      const body = new Uint8Array(await response.arrayBuffer());
+      return { status: response.status, seal: response.headers.get("sealed"), body };
+    };
+    const json = { "content-type": "application/json" };
+    const hello = sealed.helloBody(handshake);
+    const reply = await post("/sealed/session", { body: hello, headers: json });
+    const keys = await sealed.finishHandshake(handshake, { ...reply, took: 1 });
+    const asked = { method: "POST", target: "/echo", contentType: "text/plain" };
+    const content = new TextEncoder().encode("Zoë");
+    const options = { iat: now, pad: true };
+    const { seal, body, exchange } = await sealed.sealRequest(keys, asked, content, options);
+    const answer = await post("/echo", { body, headers: { ...json, sealed: seal } });
+    const opened = await sealed.openResponse(exchange, answer.seal);
+    const answered = new TextDecoder().decode(await opened.open(answer.body));
+    return { status: opened.status, headers: opened.headers, answered, kem: keys.kem };
+  }
+"""
+
+
+def service(ring: KeyRing, *, streams: bool) -> Flask:
+    """An application that answers hellos and sealed requests by the core of the protocol alone."""
+    app = Flask("tests.protocol")
+    module = Path(__file__).parents[1] / "js" / "sealed.mjs"
+    app.add_url_rule("/", "page", lambda: "<title>page</title>")
+    app.add_url_rule(
+        "/sealed.mjs", "module", lambda: Response(module.read_text(), mimetype="text/javascript")
+    )
+
+    @app.post("/sealed/session")
+    def session() -> Response:
+        hello = request.get_json()["hello"]
+        settings: dict[str, Any] = {"issuer": BANK, "lifetime": 3600, "random": os.urandom}
+        _, reply = answer_hello(hello, ring, now=NOW, **settings)
+        return Response(json_encode({"session": reply}), mimetype="application/json")
+
+    @app.post("/echo")
+    def echo() -> Response:
+        seal = RequestSeal(request.headers["Sealed"])
+        exchange = seal.open(open_ticket(seal.kid, ring, audience=BANK, now=NOW).secret, BANK)
+        content = exchange.request.open_body(request.get_data())
+        response = messages.Response(status=303, content_type="text/plain", headers=MANY)
+        if streams:
+            made = exchange.seal_stream(response, random=os.urandom)
+            body = made.head + made.records.seal(content) + made.records.finish()
+            return Response(body, headers={"Sealed": made.seal})
+        answer = exchange.seal(response, content, random=os.urandom, pad=True)
+        return Response(answer.body, headers={"Sealed": answer.seal})
+
+    return app
+
+
+@pytest.mark.parametrize("curve", ["X25519", "P-256"])
+@pytest.mark.parametrize("kem", [False, True])
+@pytest.mark.parametrize("streams", [False, True])
+def test_exchange(serve: Serve, page: Page, curve: str, kem: bool, streams: bool) -> None:
+    identity = Key(kid="id", purpose="identity", material=Ed25519PrivateKey.generate())
+    ticket = Key(kid=b64u_encode(os.urandom(8)), purpose="ticket", material=os.urandom(32))
+    ring = KeyRing().add(identity, activate=True).add(ticket, activate=True)
+    page.goto(serve(service(ring, streams=streams)))
+    asked = {"audience": BANK, "pin": b64encode(identity.thumbprint).decode(), "now": NOW}
+    done = page.evaluate(EXCHANGE, {**asked, "curve": curve, "kem": kem})
+    assert (done["status"], done["answered"], done["kem"]) == (303, "Zoë", kem)
+    assert done["headers"] == list(map(list, MANY))
