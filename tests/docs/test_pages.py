@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import re
+from functools import reduce
 from pathlib import Path
 
 import pytest
@@ -16,6 +18,8 @@ from .snippets import EVALUATORS, LOOKED_AT, blocks, file_name
 
 README = REPOSITORY / "README.rst"
 DOCS = REPOSITORY / "docs"
+PROTOCOL = DOCS / "protocol.rst"
+REVIEW = DOCS / "security-review.rst"
 PAGES = [README, REPOSITORY / "CHANGES.rst", *sorted(DOCS.glob("*.rst"))]
 
 every_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -102,15 +106,62 @@ _NOT_LEVEL3 = {
 }
 
 
+def all_refusals() -> set[type[errors.Refusal]]:
+    kinds = [thing for thing in vars(errors).values() if isinstance(thing, type)]
+    return {kind for kind in kinds if issubclass(kind, errors.Refusal) and hasattr(kind, "code")}
+
+
+def documented_refusals(page: str) -> list[tuple[str, str]]:
+    return re.findall(r"    \*   - ``urn:flask-sealed:([\w-]+)``\n        - (\d+)\n", page)
+
+
 def test_every_refusal_is_documented() -> None:
     page = (DOCS / "protocol-level3.rst").read_text(encoding="utf-8")
-    documented = re.findall(r"    \*   - ``urn:flask-sealed:([\w-]+)``\n        - (\d+)\n", page)
-    kinds = [thing for thing in vars(errors).values() if isinstance(thing, type)]
-    refusals = [
-        kind for kind in kinds if issubclass(kind, errors.Refusal) and hasattr(kind, "code")
-    ]
-    expected = {(kind.code, str(kind.status)) for kind in refusals if kind not in _NOT_LEVEL3}
-    assert sorted(documented) == sorted(expected)
+    expected = {(kind.code, str(kind.status)) for kind in all_refusals() - _NOT_LEVEL3}
+    assert sorted(documented_refusals(page)) == sorted(expected)
+
+
+def test_the_protocol_has_every_refusal_once() -> None:
+    documented = documented_refusals(PROTOCOL.read_text(encoding="utf-8"))
+    expected = {(kind.code, str(kind.status)) for kind in all_refusals()}
+    # Only views refuse tokens.
+    assert sorted(documented) == sorted(expected | {("token-unbound", "401")})
+
+
+def test_rows_of_what_must_be_rejected_are_numbered_and_have_a_refusal() -> None:
+    page = PROTOCOL.read_text(encoding="utf-8")
+    numbers = re.findall(r"    \*   - R(\d+)\n", page)
+    assert numbers == [str(number) for number in range(1, len(numbers) + 1)]
+    ends = re.findall(
+        r"        - (?:server|client|both)\n        - (``[\w-]+``|no answer)\n", page
+    )
+    assert len(ends) == len(numbers)
+    codes = {f"``{code}``" for code, _ in documented_refusals(page)}
+    assert set(ends) == codes | {"no answer"}
+
+
+def test_every_row_of_what_must_be_rejected_has_its_place_in_the_order_of_checks() -> None:
+    page = PROTOCOL.read_text(encoding="utf-8")
+    order = page.partition("Order of checks\n---")[2].partition(".. _must-reject:")[0]
+    places = re.findall(r"R(\d+)(?:\u2013R(\d+))?", order)
+    placed = {
+        number for first, last in places for number in range(int(first), int(last or first) + 1)
+    }
+    rows = re.findall(r"    \*   - R(\d+)\n", page)
+    assert placed == {int(row) for row in rows}
+
+
+def test_the_review_names_tests_and_code_that_exist() -> None:
+    page = REVIEW.read_text(encoding="utf-8")
+    tests = re.findall(r"``(tests/[\w/]+\.py)::(\w+)``", page)
+    assert page.count("``tests/") == len(tests) >= 30
+    for path, name in tests:
+        text = (REPOSITORY / path).read_text(encoding="utf-8")
+        assert re.search(rf"(?m)^def {name}\(", text), f"{path}::{name}"
+    things = re.findall(r"``((?!flask_sealed)[a-z]\w*)\.([\w.]+)``", page)
+    for module, name in things:
+        package = "flask_sealed" if module == "errors" else "flask_sealed.protocol"
+        reduce(getattr, name.split("."), importlib.import_module(f"{package}.{module}"))
 
 
 def test_no_page_names_an_address_that_does_not_exist() -> None:
