@@ -3,9 +3,11 @@
 PORT ?= 5000
 PYTHON ?= python3
 BIN = .venv/bin
+# What `make mutants` changes: one module of the protocol, or all that are measured.
+MODULE ?= *
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench docs check lock clean
+.PHONY: help demo test bench docs check fuzz mutants lock clean
 
 help:
 	@echo "make demo    start the bank example on http://127.0.0.1:$(PORT)"
@@ -13,6 +15,8 @@ help:
 	@echo "make bench   measure what sealing costs on this machine"
 	@echo "make docs    build the documentation into docs/_build/html"
 	@echo "make check   ruff, mypy, the documentation without warnings, the wheel in an empty environment"
+	@echo "make fuzz    feed the parsers for a minute with what no peer should send"
+	@echo "make mutants see which changes of the code no test notices (MODULE=records: of one module)"
 	@echo "make lock    renew the locked versions"
 	@echo "make clean   remove all that make has made"
 
@@ -36,12 +40,24 @@ check: .venv/test docs
 	$(BIN)/mypy
 	tools/check-wheel
 
+fuzz: .venv/fuzz
+	$(BIN)/python -m tests.fuzz
+
+mutants: .venv/mutants
+	$(BIN)/mutmut run 'flask_sealed.protocol.$(MODULE).*'
+	$(BIN)/mutmut results
+
 lock: .venv/test
 	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 		--no-header --upgrade --extra jwt pyproject.toml -o requirements/demo.txt
 	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 		--no-header --upgrade --extra jwt --group dev -c requirements/demo.txt pyproject.toml \
 		-o requirements/dev.txt
+	for group in fuzz mutants; do \
+		$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes \
+			--no-emit-index-url --no-header --upgrade --group $$group -c requirements/dev.txt \
+			-o requirements/$$group.txt || exit 1; \
+	done
 
 clean:
 	git clean -ffdXq
@@ -51,5 +67,12 @@ clean:
 	PYTHON=$(PYTHON) tools/setup demo
 
 # All that the tests, checks and documentation need, programs of the system included.
-.venv/test: tools/setup requirements/dev.txt pyproject.toml
+.venv/test: tools/setup requirements/dev.txt pyproject.toml tests/js/package-lock.json
 	PYTHON=$(PYTHON) tools/setup test
+
+# What only these two need, on top of the others.
+.venv/fuzz: .venv/demo requirements/fuzz.txt
+	PYTHON=$(PYTHON) tools/setup fuzz
+
+.venv/mutants: .venv/test requirements/mutants.txt
+	PYTHON=$(PYTHON) tools/setup mutants

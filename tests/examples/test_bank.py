@@ -396,7 +396,7 @@ def test_a_failed_start_leaves_nothing_behind(tmp_path: Path) -> None:
         path.write_text("half")
         raise OSError
 
-    with pytest.raises(OSError):  # noqa: PT011
+    with pytest.raises(OSError):
         keys.make_once(tmp_path / "key", fail)
     assert os.listdir(tmp_path) == []
 
