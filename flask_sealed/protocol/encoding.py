@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import binascii
 import json
 from collections.abc import Callable
 from typing import Any, NoReturn
@@ -12,9 +11,7 @@ import pybase64
 from ..errors import Malformed
 
 _BAD_BASE64 = "The value is not canonical base64 (RFC 4648)."
-# To the standard alphabet, whose own two characters and padding become none of any alphabet.
-_TO_STANDARD = bytes.maketrans(b"-_+/=", b"+/!!!")
-_FROM_STANDARD = bytes.maketrans(b"+/", b"-_")
+_URL_SAFE = b"-_"
 _ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 # By the length modulo 4: what the last character may be, so that no bits stay behind the last
 # byte, and the padding.
@@ -22,14 +19,19 @@ _LAST = (_ALPHABET, "", _ALPHABET[::16], _ALPHABET[::4])
 _WHITE_SPACE = " \t\r\n"
 # The largest that JavaScript's numbers hold exactly (RFC 8259, section 6).
 _MOST_INTEGER = 2**53 - 1
-_PADDING = (b"", b"", b"==", b"=")
+_MOST_DIGITS = len(str(_MOST_INTEGER))
+_PADDING = ("", "", "==", "=")
 _BAD_JSON = "The value is not the JSON object that belongs here."
 
 
-_strictly: Callable[[bytes, None, bool], bytes] = pybase64.b64decode
+_strictly: Callable[[str, bytes, bool], bytes] = pybase64.b64decode
+_to_bytearray: Callable[[bytes | memoryview, None, bool], bytearray] = (
+    pybase64.b64decode_as_bytearray
+)
+_as_text: Callable[[bytes, bytes], str] = pybase64.b64encode_as_string
 
 #: Encode bytes as padded standard base64 (RFC 4648, section 4).
-b64encode: Callable[[bytes | memoryview], bytes] = pybase64.b64encode
+b64encode: Callable[[bytes | bytearray | memoryview], bytes] = pybase64.b64encode
 
 
 def b64decode(text: bytes | memoryview) -> bytearray:
@@ -40,28 +42,21 @@ def b64decode(text: bytes | memoryview) -> bytearray:
 
     :raises Malformed: for anything else than the canonical form.
     """
-    decoded = _decode(text)
+    decoded: bytearray | None
+    try:
+        decoded = _to_bytearray(text, None, True)
+    except ValueError:  # binascii.Error is one
+        decoded = None
     # The library lets stray bits pass. They can only be in the last four characters, because
     # every group before those is full.
-    if decoded is None or pybase64.b64encode(_last_group(decoded)) != bytes(text[-4:]):
+    if decoded is None or b64encode(decoded[-(len(decoded) % 3 or 3) :]) != text[-4:]:
         raise Malformed(_BAD_BASE64)
     return decoded
 
 
-def _decode(text: bytes | memoryview) -> bytearray | None:
-    try:
-        return pybase64.b64decode_as_bytearray(text, validate=True)
-    except (binascii.Error, ValueError):
-        return None
-
-
-def _last_group(decoded: bytearray) -> bytearray:
-    return decoded[-(len(decoded) % 3 or 3) :]
-
-
 def b64u_encode(data: bytes) -> str:
     """Encode bytes as base64url without padding (RFC 7515, section 2)."""
-    return pybase64.b64encode(data).translate(_FROM_STANDARD, b"=").decode()
+    return _as_text(data, _URL_SAFE).rstrip("=")
 
 
 def b64u_decode(text: str, length: int | None = None) -> bytes:
@@ -73,10 +68,10 @@ def b64u_decode(text: str, length: int | None = None) -> bytes:
     decoded = None
     try:
         rest = len(text) % 4
-        if text[-1:] in _LAST[rest]:
-            raw = text.encode("ascii").translate(_TO_STANDARD)
-            decoded = _strictly(raw + _PADDING[rest], None, True)
-    except ValueError:  # binascii.Error and UnicodeEncodeError are such
+        # The library takes the standard alphabet's own two characters too.
+        if text[-1:] in _LAST[rest] and "+" not in text and "/" not in text:
+            decoded = _strictly(text + _PADDING[rest], _URL_SAFE, True)
+    except ValueError:  # binascii.Error is one
         decoded = None
     if decoded is None or (length is not None and len(decoded) != length):
         raise Malformed(_BAD_BASE64)
@@ -103,7 +98,6 @@ class Members:
     def __init__(self, required: dict[str, type], optional: dict[str, type] | None = None) -> None:
         self.kinds = required | (optional or {})
         self.required = frozenset(required)
-        self.integers = [name for name, kind in self.kinds.items() if kind is int]
 
 
 def json_decode(data: bytes, members: Members) -> dict[str, Any]:
@@ -126,9 +120,6 @@ def json_decode(data: bytes, members: Members) -> dict[str, Any]:
         # `type` and not `isinstance`: True is no number here.
         if type(member) is not kinds.get(name):
             raise Malformed(_BAD_JSON)
-    for name in members.integers:
-        if value.get(name, 0) > _MOST_INTEGER:
-            raise Malformed(_BAD_JSON)
     return value
 
 
@@ -140,9 +131,10 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _natural(text: str) -> int:
-    if text[0] == "-":  # -0 too, which has another form
+    # The length first: to read a long number takes its time. -0 has another form.
+    if len(text) > _MOST_DIGITS or text[0] == "-" or (value := int(text)) > _MOST_INTEGER:
         raise ValueError
-    return int(text)
+    return value
 
 
 def _no_number(_: str) -> NoReturn:

@@ -25,6 +25,7 @@ OVERHEAD_BYTES = IV_BYTES + TAG_BYTES
 _MOST_BYTES = 2**31 - 2
 _MOST_CHARACTERS = _MOST_BYTES // 3 * 4
 
+_START, _END = b'{"data":"', b'"}'
 _HEAD = re.compile(rb'[ \t\r\n]*\{[ \t\r\n]*"data"[ \t\r\n]*:[ \t\r\n]*"')
 _TAIL = re.compile(rb'"[ \t\r\n]*\}[ \t\r\n]*')
 
@@ -70,7 +71,7 @@ def open_(key: AESGCM, envelope: bytes, *, aad: bytes = b"") -> bytes:
     sealed = b64decode(data)
     if len(sealed) < OVERHEAD_BYTES:
         raise Malformed(_TOO_SHORT)
-    iv = bytes(sealed[:IV_BYTES])
+    iv = sealed[:IV_BYTES]
     sealed += sealed[IV_BYTES:OVERHEAD_BYTES]  # the tag goes behind the ciphertext
     plaintext = _decrypt(key, iv, memoryview(sealed)[OVERHEAD_BYTES:], aad)
     if plaintext is None:
@@ -102,6 +103,8 @@ def _data(envelope: bytes) -> memoryview:
     JSON is not parsed here: all but the string is a few characters that two patterns match, and a
     quote or a backslash inside the string is no base64.
     """
+    if envelope.startswith(_START) and envelope.endswith(_END):  # as it is written here
+        return memoryview(envelope)[len(_START) : -len(_END)]
     head = _HEAD.match(envelope)
     end = envelope.rfind(b'"')
     if head is None or end < head.end() or not _TAIL.fullmatch(envelope, end):
@@ -109,7 +112,7 @@ def _data(envelope: bytes) -> memoryview:
     return memoryview(envelope)[head.end() : end]
 
 
-def _decrypt(key: AESGCM, iv: bytes, sealed: memoryview, aad: bytes) -> bytes | None:
+def _decrypt(key: AESGCM, iv: bytearray, sealed: memoryview, aad: bytes) -> bytes | None:
     # None instead of an error here, so that the refusal is raised outside of an `except` block:
     # monitoring reads the frames of an exception's `__context__` too.
     try:

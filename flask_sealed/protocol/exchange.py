@@ -35,6 +35,8 @@ Body = Literal["envelope", "records"]
 SECRET_BYTES = 32
 JTI_BYTES = 16
 _RSALT_BYTES = 16
+# How many random bytes the seal of a response takes.
+_SEAL_RANDOM = _RSALT_BYTES + jwe.IV_BYTES
 _NONCE_BYTES = 12
 #: The most characters of a seal: what common proxies let through in a header.
 MOST_REQUEST_SEAL = 6 * 1024
@@ -42,7 +44,7 @@ MOST_RESPONSE_SEAL = 2 * 1024
 #: The most bytes of a response's headers where they stand in its body.
 MOST_HEADERS = 64 * 1024
 
-_KID = re.compile(rf"[!-~]{{1,{MOST_KID}}}|[0-9A-Za-z_-]{{{TICKET_CHARACTERS}}}")
+_KID = re.compile(rf"[0-9A-Za-z_-]{{{TICKET_CHARACTERS}}}|[!-~]{{1,{MOST_KID}}}")
 
 Message = TypeVar("Message", Request, Response)
 Result = TypeVar("Result")
@@ -72,10 +74,8 @@ class _Keys:
         """The keys of a response to the request whose keys these are."""
         return _Keys(self._secret, jti + rsalt, _RESPONSE, self._audience)
 
-    def seal_envelope(self, plaintext: bytes, random: Random) -> bytes:
-        return envelope.seal(
-            self._body(), plaintext, iv=random(envelope.IV_BYTES), aad=_ENVELOPE_AAD
-        )
+    def seal_envelope(self, plaintext: bytes, iv: bytes) -> bytes:
+        return envelope.seal(self._body(), plaintext, iv=iv, aad=_ENVELOPE_AAD)
 
     def open_envelope(self, data: bytes) -> bytes:
         return envelope.open_(self._body(), data, aad=_ENVELOPE_AAD)
@@ -283,7 +283,8 @@ class ClientExchange:
             return SealedMessage(self._seal(request, iat, None, None), None)
         seal = self._seal(request, iat, "envelope", len(content) if pad else None)
         padded = _padded(content) if pad else content
-        return SealedMessage(seal, self._keys.seal_envelope(padded, self._random))
+        iv = self._random(envelope.IV_BYTES)
+        return SealedMessage(seal, self._keys.seal_envelope(padded, iv))
 
     def seal_stream(
         self, request: Request, *, iat: int, length: int | None = None
@@ -353,13 +354,12 @@ class RequestSeal:
 
     def __init__(self, seal: str) -> None:
         self._parsed = jwe.parse(seal, MOST_REQUEST_SEAL)
-        self._header = json_decode(self._parsed.header, _REQUEST_HEADER)
-        _check_header(self._header, "sealed-request")
-        if not _KID.fullmatch(self._header["kid"]):
-            raise Malformed("The seal names no key.")
+        self._header = _read_request_header(self._parsed.header)
         self._jti = b64u_decode(self._header["jti"], JTI_BYTES)
         #: Names the one secret that may open it.
         self.kid: str = self._header["kid"]
+        #: How the body is sealed, ``None`` where there is none.
+        self.body: Body | None = self._header.get("body")
 
     def __repr__(self) -> str:
         return "<RequestSeal>"
@@ -426,12 +426,14 @@ class ServerExchange:
         body: Body | None = None if content is None else "envelope"
         if content is not None and pad:
             length = len(content)
-        seal, keys, head = self._seal(response, random, body, length)
+        # All in one call: each is one of the system.
+        bits = random(_SEAL_RANDOM if content is None else _SEAL_RANDOM + envelope.IV_BYTES)
+        seal, keys, head = self._seal(response, bits, body, length)
         if content is None:
             return SealedMessage(seal, None)
         plaintext = head + content
         return SealedMessage(
-            seal, keys.seal_envelope(_padded(plaintext) if pad else plaintext, random)
+            seal, keys.seal_envelope(_padded(plaintext) if pad else plaintext, bits[_SEAL_RANDOM:])
         )
 
     def seal_stream(
@@ -442,15 +444,18 @@ class ServerExchange:
         :param length: the number of bytes of the content, where it is known.
         :raises ValueError: where there are more headers than a client takes.
         """
-        seal, keys, head = self._seal(response, random, "records", length)
+        seal, keys, head = self._seal(response, random(_SEAL_RANDOM), "records", length)
         records = keys.seal_records()
         return SealedStream(seal, records.seal(head), records)
 
     def _seal(
-        self, response: Response, random: Random, body: Body | None, length: int | None
+        self, response: Response, bits: bytes, body: Body | None, length: int | None
     ) -> tuple[str, _Keys, bytes]:
-        """The seal, its keys, and the headers that go ahead of the content."""
-        rsalt = random(_RSALT_BYTES)
+        """The seal, its keys, and the headers that go ahead of the content.
+
+        :param bits: random bytes: the response's salt, then the seal's IV.
+        """
+        rsalt, iv = bits[:_RSALT_BYTES], bits[_RSALT_BYTES:_SEAL_RANDOM]
         keys = self._keys.response(self._jti, rsalt)
         # Written by hand, since this is on everyone's way: nothing in it needs to be escaped.
         header = (
@@ -471,7 +476,6 @@ class ServerExchange:
                 head = b""
             else:
                 claims += f',"hlen":{len(head)}'
-        iv = random(jwe.IV_BYTES)
         seal = jwe.seal(keys.seal, header.encode(), f"{claims}}}".encode(), iv=iv)
         if len(seal) > MOST_RESPONSE_SEAL or len(head) > MOST_HEADERS:
             raise ValueError("the response has more headers than can be sealed")
@@ -481,6 +485,15 @@ class ServerExchange:
 # What is left of a response's seal for headers beside the longest of everything else.
 _MOST_SEALED_HEADERS = 768
 
+# A request's header as clients mostly write it; JSON that needs no parser.
+_USUAL_HEADER = re.compile(
+    r'\{"alg":"dir","enc":"A256GCM","typ":"sealed-request",'
+    rf'"kid":"([\w-]{{{TICKET_CHARACTERS}}}|[!#-\[\]-~]{{1,{MOST_KID}}})",'
+    r'"jti":"([\w-]+)","iat":([1-9][0-9]{,14}),'
+    r'"htm":"([!#-\[\]-~]+)","target":"([!#-\[\]-~]+)"'
+    r'(?:,"body":"(envelope|records)")?\}',
+    re.ASCII,
+)
 _RESPONSE_START = '{"alg":"dir","enc":"A256GCM","typ":"sealed-response",'
 _REQUEST_HEADER = Members(
     {
@@ -505,6 +518,20 @@ _RESPONSE_CLAIMS = Members(
     {"status": int}, {"cty": str, "headers": list, "hlen": int, "length": int}
 )
 _HEADERS = Members({"headers": list})
+
+
+def _read_request_header(text: bytes) -> dict[str, Any]:
+    # What the pattern takes, the parser and the checks below take too, with the same outcome.
+    usual = _USUAL_HEADER.fullmatch(text.decode("latin-1"))
+    if usual is not None:
+        kid, jti, iat, htm, target, body = usual.groups()
+        header = {"kid": kid, "jti": jti, "iat": int(iat), "htm": htm, "target": target}
+        return {**header, "body": body} if body else header
+    header = json_decode(text, _REQUEST_HEADER)
+    _check_header(header, "sealed-request")
+    if not _KID.fullmatch(header["kid"]):
+        raise Malformed("The seal names no key.")
+    return header
 
 
 def _read_request(

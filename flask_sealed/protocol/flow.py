@@ -49,8 +49,10 @@ SLOWEST_REPLY = 10
 _EARLIER = 60
 # What two clocks of a machine may differ by without its having slept, in seconds.
 _NOTICED = 1
-_MOST_PROBLEM = 64 * 1024
-_MOST_REPLY = 16 * 1024
+#: The most bytes that are read of an answer in clear.
+MOST_PROBLEM = 64 * 1024
+#: The most bytes of either message of a handshake.
+MOST_REPLY = 16 * 1024
 _MOST_ENVELOPE = 64 * 1024 * 1024
 # Statuses that lead elsewhere, and those of them that keep the method (RFC 9110, section 15.4).
 _REDIRECTS = frozenset((301, 302, 303, 307, 308))
@@ -127,13 +129,18 @@ class Key:
     secret: bytes = field(repr=False)
     #: When it has to be renewed, on the client's own clock; ``None`` for never.
     until: float | None = None
+    #: The name of the session; ``None`` for a pre-shared key.
+    sid: str | None = None
 
 
 class KeySource(Protocol):
     """Where a client's keys come from."""
 
-    def get(self, clock: Clock) -> Flow[Key]:
-        """The key for the next exchange."""
+    def get(self, clock: Clock) -> Generator[Any, Any, Key]:
+        """The key for the next exchange. Steps of its own reach the driver, too."""
+
+    def current(self, clock: Clock) -> Key | None:
+        """The same, ``None`` where it has to be agreed on first."""
 
     def forget(self, key: Key) -> bool:
         """Do not use a key any more.
@@ -242,10 +249,16 @@ class Sessions:
 
     def get(self, clock: Clock) -> Flow[Key]:
         """The current session's key, after a handshake where there is none."""
-        key = self._key
-        if key is None or (key.until is not None and clock.now() >= key.until):
+        key = self.current(clock)
+        if key is None:
             self._key = key = yield from self._agree(clock)
         return key
+
+    def current(self, clock: Clock) -> Key | None:
+        """The current session's key, ``None`` where there has to be a handshake first."""
+        key = self._key
+        over = key is None or (key.until is not None and clock.now() >= key.until)
+        return None if over else key
 
     def forget(self, key: Key) -> bool:
         if self._key is key:
@@ -263,18 +276,19 @@ class Sessions:
         start = clock.now()
         body = json_encode({"hello": handshake.hello})
         head = yield Send("POST", self._target, (("content-type", "application/json"),), body)
-        text = yield Read(_MOST_REPLY)
+        text = yield Read(MOST_REPLY)
         took = clock.now() - start
         if head.status != HTTPStatus.OK:
-            raise _untrusted(head.status, text)
+            raise untrusted(head.status, text)
         if took > SLOWEST_REPLY:
             raise TooSlow(took)
-        if len(text) > _MOST_REPLY:
-            raise TooLarge(f"A reply to a handshake has {_MOST_REPLY} bytes at the most.")
+        if len(text) > MOST_REPLY:
+            raise TooLarge(f"A reply to a handshake has {MOST_REPLY} bytes at the most.")
         session, ticket = handshake.finish(json_decode(text, _SESSION)["session"])
         clock.set(session.iat)
         lifetime = session.exp - session.iat
-        return Key(ticket, session.secret, clock.now() + max(lifetime - _EARLIER, lifetime / 2))
+        until = clock.now() + max(lifetime - _EARLIER, lifetime / 2)
+        return Key(ticket, session.secret, until, session.sid)
 
 
 class PreShared:
@@ -301,6 +315,10 @@ class PreShared:
         yield from ()
         return self._key
 
+    def current(self, clock: Clock) -> Key:  # noqa: ARG002
+        """The key."""
+        return self._key
+
     def forget(self, key: Key) -> bool:  # noqa: ARG002
         return False
 
@@ -319,6 +337,8 @@ class Answer:
     #: The target that answered, and its hidden query: other ones after redirects.
     target: str = ""
     query: str | None = field(default=None, repr=False)
+    #: The name of the session; ``None`` with a pre-shared key.
+    sid: str | None = None
 
 
 class Client:
@@ -357,6 +377,7 @@ class Client:
         stream: bool = False,
         length: int | None = None,
         pad: bool = False,
+        headers: Headers = (),
         redirects: int = 0,
         started: float | None = None,
     ) -> Flow[Answer]:
@@ -371,6 +392,7 @@ class Client:
         :param stream: whether the body comes as a stream instead; a step may ask for it twice.
         :param length: the number of bytes of the stream, where it is known.
         :param pad: whether the body's length is hidden, up to 12 %.
+        :param headers: headers in clear beside the seal.
         :param redirects: how many redirects are followed, within the service.
         :param started: when the operation was tried first, on the client's clock.
         :raises NoAnswer: where nothing came that could be trusted.
@@ -378,7 +400,7 @@ class Client:
         """
         if request.op is None and not is_safe(request.method):
             request = replace(request, op=self._random(OP_BYTES))
-        sending = _Sending(request, content, stream, length, pad)
+        sending = _Sending(request, content, stream, length, pad, headers)
         del request, content  # Error reports show the variables of frames.
         answer = yield from self._send(sending, started)
         while redirects and (elsewhere := _redirected(sending, answer, self._origin)):
@@ -402,7 +424,7 @@ class Client:
             head = yield sending.ask_time(exchange) if blind else sending.seal(exchange, iat)
             seal = head.headers.get("sealed")
             if seal is None:
-                error = _untrusted(head.status, (yield Read(_MOST_PROBLEM)))
+                error = untrusted(head.status, (yield Read(MOST_PROBLEM)))
                 # Forged or not, a new handshake tells; the operation keeps its name, so nothing
                 # happens twice.
                 if again or error.code != SessionUnknown.code or not self._keys.forget(key):
@@ -414,6 +436,7 @@ class Client:
                 if blind and answer.response.status < HTTPStatus.BAD_REQUEST:
                     raise Refused  # Nothing was asked for that could have been done.
                 answer.target, answer.query = sending.request.target, sending.request.query
+                answer.sid = key.sid
                 return answer
             adjusted = True
 
@@ -461,6 +484,8 @@ class _Sending:
     stream: bool
     length: int | None
     pad: bool
+    #: Headers in clear.
+    outer: Headers = field(repr=False)
     #: Whether the service, and not the caller, says where it goes.
     followed: bool = False
 
@@ -484,16 +509,16 @@ class _Sending:
         again when its time has come, and the service has forgotten the operation.
         """
         request = replace(self.request, content_type=None, query=None, headers=())
-        return _Sending(request, None, False, None, False)._seal(exchange, 0)
+        return _Sending(request, None, False, None, False, self.outer)._seal(exchange, 0)
 
     def _seal(self, exchange: ClientExchange, iat: int) -> Send:
         method, resource = self.request.method, self.request.target
         if self.stream:
             seal, _, records = exchange.seal_stream(self.request, iat=iat, length=self.length)
             kind = ("content-type", RECORDS_TYPE)
-            return Send(method, resource, (("sealed", seal), kind), None, records)
+            return Send(method, resource, (*self.outer, ("sealed", seal), kind), None, records)
         seal, body = exchange.seal(self.request, self.content, iat=iat, pad=self.pad)
-        headers: Headers = (("sealed", seal),)
+        headers: Headers = (*self.outer, ("sealed", seal))
         if body is not None:
             headers += (("content-type", "application/json"),)
         return Send(method, resource, headers, body)
@@ -503,7 +528,7 @@ _SESSION = Members({"session": str})
 _PROBLEM = Members({"type": str, "title": str, "status": int, "detail": str}, {"server_time": int})
 
 
-def _untrusted(status: int, body: bytes) -> Untrusted:
+def untrusted(status: int, body: bytes) -> Untrusted:
     """An unsealed answer, and the refusal that it claims to be."""
     try:
         kind = json_decode(body, _PROBLEM)["type"]
@@ -539,7 +564,7 @@ def _redirected(sending: _Sending, answer: Answer, origin: str) -> _Sending | No
     if keeps or (status != HTTPStatus.SEE_OTHER and request.method != "POST"):
         return replace(sending, request=request, followed=True)
     request = replace(request, method="GET", content_type=None, op=None)
-    return _Sending(request, None, False, None, False, followed=True)
+    return _Sending(request, None, False, None, False, sending.outer, followed=True)
 
 
 def _located(request: Request, location: str, origin: str) -> Request | None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from struct import Struct
 from typing import TYPE_CHECKING, Any
 
@@ -65,15 +66,20 @@ _TICKET_BYTES = 122
 _TICKET_VERSION = b"\x01"
 _TICKET_SALT_BYTES = 16
 _TICKET_HEAD_BYTES = 1 + TICKET_KEY_ID_BYTES + _TICKET_SALT_BYTES
+# The version and the key's name, which are whole groups.
+_TICKET_KID_CHARACTERS = (1 + TICKET_KEY_ID_BYTES) // 3 * 4
 # Secret, start, end, thumbprint of the binding key, flags.
 _RECORD = Struct(">32sQQ32sB")
 _USED_KEM = 1
 _NONCE = bytes(12)
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Session:
-    """What a handshake agrees on; its ``repr`` has no secret."""
+    """What a handshake agrees on; its ``repr`` has no secret.
+
+    One object may serve many requests, so what follows from it is worked out once.
+    """
 
     #: The 32 bytes from which all keys of the session's exchanges come.
     secret: bytes = field(repr=False)
@@ -85,10 +91,22 @@ class Session:
     #: Whether ML-KEM-768 took part.
     kem: bool
 
-    @property
+    @cached_property
     def sid(self) -> str:
         """The session's name, for logs: it tells nothing of the secret."""
         return b64u_encode(hkdf(self.secret, bytes(32), b"flask-sealed/1 sid\0", 16))
+
+    @cached_property
+    def jkt(self) -> str:
+        """The binding key's thumbprint as tokens name it (RFC 9449, section 6.1)."""
+        return b64u_encode(self.binding)
+
+    def lasts(self, now: int) -> bool:
+        """Whether it has begun, as far as clocks tell, and is not over.
+
+        :param now: seconds since 1970.
+        """
+        return self.iat - CLOCKS <= now < self.exp
 
 
 class ClientHandshake:
@@ -143,8 +161,11 @@ class ClientHandshake:
         ciphertext = b""
         if "kem" in payload:
             ciphertext = b64u_decode(payload["kem"], _KEM_CIPHERTEXT_BYTES)
-        encapsulated = self._decapsulate(ciphertext) if ciphertext else b""
-        shared = _agree(self._ephemeral, server) + encapsulated
+        # What may refuse comes first: error reports show the variables of frames.
+        shared = _agree(self._ephemeral, server)
+        if self._kem is not None and ciphertext:
+            # A changed ciphertext gives another secret, and no error (FIPS 203, section 6.3).
+            shared += self._kem.decapsulate(ciphertext)
         session = Session(
             secret=_session_secret(shared, self.hello, self._audience, pin, server, ciphertext),
             binding=self._binding,
@@ -164,12 +185,8 @@ class ClientHandshake:
         if not 1 <= payload["exp"] - payload["iat"] <= MOST_LIFETIME:
             raise Malformed(f"A session lasts 1 to {MOST_LIFETIME} s.")
         b64u_decode(payload["ticket"], _TICKET_BYTES)
-
-    def _decapsulate(self, ciphertext: bytes) -> bytes:
-        if self._kem is None:
+        if "kem" in payload and self._kem is None:
             raise Malformed("The reply has an ML-KEM ciphertext that nobody asked for.")
-        # A changed ciphertext gives another secret, and no error (FIPS 203, section 6.3).
-        return self._kem.decapsulate(ciphertext)
 
 
 def answer_hello(
@@ -200,13 +217,14 @@ def answer_hello(
     # An identity key signs no hellos; a hello by one would be somebody's who has that key.
     if any(key.thumbprint == binding for key in ring.keys):
         raise Refused
-    shared, server, ciphertext = _respond(payload, ephemeral)
     ticket_key = ring.current("ticket", now)
+    exp = _end(ticket_key, now, lifetime)
+    shared, server, ciphertext = _respond(payload, ephemeral)
     session = Session(
         secret=_session_secret(shared, hello, issuer, identity.thumbprint, server, ciphertext),
         binding=binding,
         iat=now,
-        exp=_end(ticket_key, now, lifetime),
+        exp=exp,
         kem=bool(ciphertext),
     )
     reply = {
@@ -233,7 +251,12 @@ def _respond(payload: dict[str, Any], own: Ephemeral | None) -> tuple[bytes, byt
     client = _read_ephemeral(payload["epk"])
     own = own or _ephemeral_like(client)
     encapsulated, ciphertext = _encapsulate(payload.get("kem"))
-    return _agree(own, client) + encapsulated, _ephemeral_public(own), ciphertext
+    try:
+        shared = _agree(own, client) + encapsulated
+    except Refused:
+        del encapsulated  # Error reports show the variables of frames.
+        raise
+    return shared, _ephemeral_public(own), ciphertext
 
 
 def seal_ticket(session: Session, key: Key, *, audience: str, random: Random) -> str:
@@ -270,10 +293,18 @@ def open_ticket(ticket: str, ring: KeyRing, *, audience: str, now: int) -> Sessi
     if key is not None and head[:1] == _TICKET_VERSION:
         record = _decrypt(_ticket_aead(key, head[-_TICKET_SALT_BYTES:], audience), sealed, head)
     session = None if record is None else _read_record(record)
-    if session is not None and session.iat - CLOCKS <= now < session.exp:
+    if session is not None and session.lasts(now):
         return session
     del record, session  # Error reports show the variables of frames.
     raise SessionUnknown
+
+
+def ticket_kid(ticket: str) -> str:
+    """The name of the key that a ticket is sealed with.
+
+    :param ticket: one that opens.
+    """
+    return b64u_encode(b64u_decode(ticket[:_TICKET_KID_CHARACTERS])[1:])
 
 
 def _read_record(record: bytes) -> Session | None:
@@ -428,9 +459,9 @@ def _ephemeral_jwk(public: bytes) -> dict[str, str]:
 def _read_ephemeral(jwk: dict[str, Any]) -> bytes:
     """The bytes of :func:`_ephemeral_public`; whether they are a point is not known yet."""
     match jwk:
-        case {"kty": "OKP", "crv": "X25519", "x": str(x), **others} if not others:
+        case {"kty": "OKP", "crv": "X25519", "x": str(x)} if len(jwk) == 3:
             return b64u_decode(x, _X25519_BYTES)
-        case {"kty": "EC", "crv": "P-256", "x": str(x), "y": str(y), **others} if not others:
+        case {"kty": "EC", "crv": "P-256", "x": str(x), "y": str(y)} if len(jwk) == 4:
             coordinates = b64u_decode(x, _COORDINATE_BYTES), b64u_decode(y, _COORDINATE_BYTES)
             return _UNCOMPRESSED + b"".join(coordinates)
     raise Malformed("The ephemeral key is no X25519 or P-256 key.")

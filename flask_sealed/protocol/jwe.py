@@ -45,8 +45,9 @@ def seal(key: AESGCM, header: bytes, plaintext: bytes, *, iv: bytes) -> str:
     """
     protected = b64u_encode(header)
     sealed = key.encrypt(iv, plaintext, protected.encode())
-    ciphertext, tag = b64u_encode(sealed[:-TAG_BYTES]), b64u_encode(sealed[-TAG_BYTES:])
-    return f"{protected}..{b64u_encode(iv)}.{ciphertext}.{tag}"
+    # Groups of three bytes are four characters, so the IV's end where the ciphertext's begin.
+    text, tag = b64u_encode(iv + sealed[:-TAG_BYTES]), b64u_encode(sealed[-TAG_BYTES:])
+    return f"{protected}..{text[:_IV_CHARACTERS]}.{text[_IV_CHARACTERS:]}.{tag}"
 
 
 def parse(compact: str, most: int) -> Parsed:
@@ -66,7 +67,6 @@ def parse(compact: str, most: int) -> Parsed:
         raise Malformed(_FORM)
     # Decoded first: what is not base64url may be no ASCII either.
     header = b64u_decode(protected)
-    # Groups of four characters are three bytes, so the IV's end where the ciphertext's begin.
     sealed = b64u_decode(iv + ciphertext)
     tag_bytes = b64u_decode(tag, TAG_BYTES)
     return Parsed(protected.encode(), header, sealed[:IV_BYTES], sealed[IV_BYTES:] + tag_bytes)

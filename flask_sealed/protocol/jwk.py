@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import (
 )
 
 from ..errors import Malformed
-from .encoding import b64u_decode, b64u_encode, json_encode
+from .encoding import b64u_decode, b64u_encode
 
 SigningKey = Ed25519PrivateKey | EllipticCurvePrivateKey
 VerifyingKey = Ed25519PublicKey | EllipticCurvePublicKey
@@ -59,7 +59,10 @@ def jwk_thumbprint(jwk: dict[str, str]) -> bytes:
 
     Their values have one form each, so those of a message are as good as ones made anew.
     """
-    return hashlib.sha256(json_encode(dict(sorted(jwk.items())))).digest()
+    # Written by hand: nothing in it needs to be escaped.
+    y = f',"y":"{jwk["y"]}"' if "y" in jwk else ""
+    text = f'{{"crv":"{jwk["crv"]}","kty":"{jwk["kty"]}","x":"{jwk["x"]}"{y}}}'
+    return hashlib.sha256(text.encode()).digest()
 
 
 def public_jwk(key: VerifyingKey) -> dict[str, str]:

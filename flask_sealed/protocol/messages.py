@@ -56,6 +56,7 @@ HIDDEN_STATUSES = frozenset((204, 205, 206, *range(300, 400), 407, 408, 421, 425
 # RFC 9110, section 5.6.2.
 _LINE = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+ /[!-~]*")
 _TARGET = re.compile(r"/[!-~]*")
+_PLAIN_PATH = re.compile(r"/[0-9A-Za-z._~/-]*")
 _QUERY = re.compile(r"[!-~]+")
 _TYPE = re.compile(r"[ -~]{1,256}")
 # A name without upper-case letters and underscores, and a value without controls, whose characters
@@ -104,7 +105,7 @@ class Request:
         _check_type(self.content_type)
         if self.headers:
             _check_headers(self.headers)
-            if len({name for name, _ in self.headers}) != len(self.headers):
+            if len(dict(self.headers)) != len(self.headers):
                 raise ValueError("a header stands twice")
 
 
@@ -151,6 +152,8 @@ def target(path: str, query: bytes = b"") -> str:
     :param query: without the question mark, as it stands in the URL.
     :raises Malformed: where the path is no text that UTF-8 has, or the query not printable ASCII.
     """
+    if not query and _PLAIN_PATH.fullmatch(path):
+        return path
     try:
         encoded = quote(path.encode(), safe="/")
         tail = query.decode("ascii")
@@ -170,9 +173,9 @@ def read_headers(pairs: list[Any] | None) -> Headers:
     if pairs is None:
         return ()
     for pair in pairs:
-        if not (type(pair) is list and [type(part) for part in pair] == [str, str]):
+        if type(pair) is not list or [*map(type, pair)] != [str, str]:
             raise ValueError("a header is no pair of strings")
-    return tuple((name, value) for name, value in pairs)
+    return tuple(map(tuple, pairs))
 
 
 def _check_type(content_type: str | None) -> None:

@@ -117,6 +117,11 @@ class RecordOpener:
         :raises Refusal: where a record does not open, is too large, or follows the end; then the
             plaintext of those before it in ``data`` is lost too.
         """
+        # The most frequent case, made quick: more of a record that is not whole yet. After a
+        # failure, and at the end of the stream, the size is 0.
+        if self._buffer.tell() + len(data) < self._size:
+            self._buffer.write(data)
+            return b""
         return self._take(self._open_records, data)
 
     def finish(self) -> bytes:
@@ -136,15 +141,12 @@ class RecordOpener:
                 self._failure = Refused
             except Refusal as refusal:
                 self._failure = partial(type(refusal), refusal.detail)
-            self._buffer = BytesIO()
+            self._buffer, self._size = BytesIO(), 0
         # A new error each time, raised out here: one that is kept, or that is the context of
         # another, would keep the frames that it went through, with the plaintext that they know.
         raise self._failure()
 
     def _open_records(self, data: bytes) -> bytes:
-        if self._buffer.tell() + len(data) < self._size:  # the most frequent case, made quick
-            self._buffer.write(data)
-            return b""
         view, at = memoryview(data), 0
         opened: list[bytes] = []
         while at < len(data) and not self._in_final:

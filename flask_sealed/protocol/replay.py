@@ -20,28 +20,29 @@ GIVE_UP = 120
 #: How long an operation is remembered, in seconds: a client's last attempt at it, made before it
 #: gave up, stays fresh for another 60.
 REMEMBERED = 300
+#: What a store says that has begun too late to tell.
+JUST_BEGUN = "The service has just started to remember; try again in three minutes."
 
 _SAFE = frozenset(("GET", "HEAD", "OPTIONS", "TRACE"))
 
 
 class ReplayStore(Protocol):
-    """Remembers operations. All workers that share a service share one."""
+    """Remembers operations. All workers that share a service share one.
 
-    def begun(self) -> int:
-        """Since when the store has remembered everything, in seconds since 1970: its beginning, or
-        when it was told of the last operation that it has forgotten.
+    It knows since when it has remembered everything: since its beginning, or since it was told of
+    the last operation that it has forgotten. When it may have lost some, it begins anew.
+    """
 
-        :raises Unavailable: where the store cannot answer.
-        """
-
-    def add(self, op: bytes, *, now: int, expires: int) -> bool:
-        """Remember an operation until ``expires``, in one atomic step.
+    def add(self, op: bytes, *, since: int, now: int) -> bool:
+        """Remember an operation for :data:`REMEMBERED` seconds or more, if it has remembered
+        everything for long enough. Both checks and the memory are one atomic step.
 
         :param op: the operation's name, 16 bytes.
-        :param now: seconds since 1970; what has expired by then may be forgotten.
-        :param expires: likewise, later than ``now``.
+        :param since: seconds since 1970; the store must have begun before.
+        :param now: likewise; what was added :data:`REMEMBERED` seconds ago may be forgotten.
         :returns: ``False`` where it was remembered already.
-        :raises Unavailable: where the store cannot answer, or cannot keep it.
+        :raises Unavailable: where the store began at ``since`` or later, and then it does not
+            remember the operation; or cannot answer, or cannot keep it.
         """
 
 
@@ -71,9 +72,7 @@ def check_once(store: ReplayStore, op: bytes | None, *, iat: int, now: int) -> N
         raise Malformed("An unsafe request needs an `op`, the same in each attempt at it.")
     # An earlier attempt may have been received as long before this one as a client goes on trying,
     # and its clock may be ahead; and in the store's first second, before the store.
-    if iat - GIVE_UP - NEWEST <= store.begun():
-        raise Unavailable("The service has just started to remember; try again in three minutes.")
-    if not store.add(op, now=now, expires=now + REMEMBERED):
+    if not store.add(op, since=iat - GIVE_UP - NEWEST, now=now):
         raise Replayed
 
 
@@ -90,28 +89,26 @@ class MemoryStore:
         self._begun = now
         self._most = most
         self._ops: set[bytes] = set()
-        # When each operation expires, when it was added, and its name; a heap, because clocks are
-        # set back too.
-        self._expiries: list[tuple[int, int, bytes]] = []
+        # When each operation was added, and its name; a heap, because clocks are set back too.
+        self._ages: list[tuple[int, bytes]] = []
         self._lock = Lock()
 
-    def begun(self) -> int:
-        return self._begun
-
-    def add(self, op: bytes, *, now: int, expires: int) -> bool:
+    def add(self, op: bytes, *, since: int, now: int) -> bool:
         with self._lock:
             self._forget(now)
+            if since <= self._begun:
+                raise Unavailable(JUST_BEGUN)
             if op in self._ops:
                 return False
             if len(self._ops) >= self._most:
                 raise Unavailable("The service remembers as many operations as it can hold.")
             self._ops.add(op)
-            heappush(self._expiries, (expires, now, op))
+            heappush(self._ages, (now, op))
             return True
 
     def _forget(self, now: int) -> None:
-        while self._expiries and self._expiries[0][0] <= now:
-            _, added, op = heappop(self._expiries)
+        while self._ages and self._ages[0][0] <= now - REMEMBERED:
+            added, op = heappop(self._ages)
             self._ops.remove(op)
             # Should the clock be set back, what was forgotten too early could be fresh again.
             self._begun = max(self._begun, added)

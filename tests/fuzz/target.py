@@ -371,7 +371,7 @@ def _response_seeds() -> tuple[list[bytes], list[bytes]]:
     many = replace(answer, headers=(("link", "x" * 800),))
 
     def random(size: int) -> bytes:
-        return RSALT[:size]
+        return (RSALT * 3)[:size]
 
     stream = server.seal_stream(many, random=random, length=3)
     envelope_ = server.seal(many, b"out", random=random)

@@ -79,6 +79,8 @@ def test_base64url_is_the_standard_librarys_without_padding(data: bytes) -> None
         "Q",
         "Q+",
         "Q/",
+        "A+AA",
+        "AA/A",
         "Q Q",
         "QQ\n",
         "Ä",
@@ -89,6 +91,20 @@ def test_base64url_is_the_standard_librarys_without_padding(data: bytes) -> None
 def test_only_the_canonical_form_of_base64url_is_decoded(text: str) -> None:
     with pytest.raises(Malformed):
         b64u_decode(text)
+
+
+@given(st.text("AQgw-_+/=\n", max_size=9))
+def test_base64url_has_one_form_for_each_value(text: str) -> None:
+    standard = text.translate({ord("-"): "+", ord("_"): "/"}) + "=" * (-len(text) % 4)
+    try:
+        decoded = base64.b64decode(standard, validate=True)
+    except ValueError:
+        decoded = b""
+    if base64.urlsafe_b64encode(decoded).rstrip(b"=").decode() == text:
+        assert b64u_decode(text) == decoded
+    else:
+        with pytest.raises(Malformed):
+            b64u_decode(text)
 
 
 def test_a_length_can_be_demanded() -> None:
@@ -143,6 +159,14 @@ def test_json_objects_are_closed_sets() -> None:
 def test_other_json_is_malformed(text: bytes) -> None:
     with pytest.raises(Malformed):
         json_decode(text, Members({"a": int}, {"b": str}))
+
+
+def test_numbers_are_limited_everywhere() -> None:
+    members = Members({"a": list})
+    assert json_decode(b'{"a":[9007199254740991]}', members) == {"a": [2**53 - 1]}
+    for number in (b"9007199254740992", b"-1", b"1" * 5000):
+        with pytest.raises(Malformed):
+            json_decode(b'{"a":[%b]}' % number, members)
 
 
 @given(st.binary())

@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flask_sealed.errors import ConfigError, Malformed, Refusal, Refused, TooLarge
+from flask_sealed.protocol import exchange as module
 from flask_sealed.protocol import jwe
 from flask_sealed.protocol.encoding import b64u_decode, b64u_encode, json_encode
 from flask_sealed.protocol.exchange import (
@@ -19,6 +21,7 @@ from flask_sealed.protocol.exchange import (
     RequestSeal,
     SealedMessage,
     ServerExchange,
+    _read_request_header,
     padded_length,
 )
 from flask_sealed.protocol.messages import REQUEST_HEADERS, Headers, Request, Response
@@ -69,6 +72,72 @@ def test_there_and_back(content: bytes, pad: bool) -> None:
     opened = client.open(answer.seal)
     assert opened.message == CREATED
     assert opened.open_body(answer.body or b"") == content[::-1]
+
+
+USUAL = {
+    "alg": "dir",
+    "enc": "A256GCM",
+    "typ": "sealed-request",
+    "kid": "k",
+    "jti": b64u_encode(bytes(16)),
+    "iat": 1000,
+    "htm": "POST",
+    "target": "/transfers",
+    "body": "envelope",
+}
+NEVER = re.compile("(?!)")
+TEXTS = [
+    "",
+    "k",
+    "ê",
+    "a b",
+    "dir",
+    "GET",
+    "/ä",
+    "/\\u0041",
+    '"',
+    "\\",
+    "\n",
+    "\0",
+    "records",
+    "none",
+]
+KIDS = ["k" * 64, "k" * 65, "k" * 163, "k" * 162 + "."]
+VALUES: list[object] = [*TEXTS, *KIDS, 0, 1, 2**53 - 1, 2**53, -1, 1.0, True, None, []]
+
+
+def outcome(text: bytes) -> object:
+    try:
+        header = _read_request_header(text)
+    except Refusal as refusal:
+        return type(refusal)
+    return {name: header[name] for name in header if name not in ("alg", "enc", "typ")}
+
+
+def forms(header: dict[str, object]) -> Iterator[bytes]:
+    text = json_encode(header)
+    yield from (text, text + b" ", text[:-1], b"\xff" + text, text.lower())
+    yield text.replace(b"1000", b"01000")
+    yield json.dumps(header).encode()
+    for name, value in header.items():
+        yield json_encode({**header, "last": 0}).replace(b"last", name.encode())
+        yield json_encode({name: value, **header})  # in another order
+
+
+@pytest.mark.parametrize("name", [*USUAL, "zip"])
+def test_the_usual_header_is_read_as_any_other(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    others = {other: USUAL[other] for other in USUAL if other != name}
+    headers = [others] + [{**USUAL, name: value} for value in VALUES]
+    texts = [text for header in headers for text in forms(header)]
+    quick = [outcome(text) for text in texts]
+    monkeypatch.setattr(module, "_USUAL_HEADER", NEVER)
+    assert quick == [outcome(text) for text in texts]
+
+
+def test_the_usual_header_is_usual() -> None:
+    _, message = ask()
+    for text in (json_encode(USUAL), jwe.parse(message.seal, 6144).header):
+        assert module._USUAL_HEADER.fullmatch(text.decode())
 
 
 def test_there_and_back_without_bodies() -> None:
@@ -411,7 +480,7 @@ def sealed_response(
     }
     members = {name: value for name, value in members.items() if value is not None}
     seal = jwe.seal(keys.seal, json_encode(members), json_encode(claims), iv=bytes(12))
-    return seal, keys.seal_envelope(plaintext, os.urandom)
+    return seal, keys.seal_envelope(plaintext, bytes(12))
 
 
 @pytest.mark.parametrize(
@@ -505,6 +574,16 @@ def test_padme_of_the_paper() -> None:
         *(0, 1, 10, 18, 104, 1024),
         2**20 + 2**15,
     ]
+
+
+def test_a_seal_tells_its_body_before_it_is_opened() -> None:
+    get = ClientExchange(SECRET, "billing", AUDIENCE, random=os.urandom)
+    assert RequestSeal(get.seal(Request(method="GET", target="/"), iat=1).seal).body is None
+    for stream in (False, True):
+        post = ClientExchange(SECRET, "billing", AUDIENCE, random=os.urandom)
+        request = Request(method="POST", target="/", content_type="text/plain", op=bytes(16))
+        sealed = post.seal_stream(request, iat=1) if stream else post.seal(request, b"x", iat=1)
+        assert RequestSeal(sealed.seal).body == ("records" if stream else "envelope")
 
 
 def test_repr_shows_no_content() -> None:

@@ -621,6 +621,32 @@ def test_points_off_the_curve_are_refused_by_both(epk: dict[str, str]) -> None:
     assert is_refused(client.finish, resign(reply, IDENTITY, REPLY, epk=epk))
 
 
+def test_the_error_of_a_refused_point_knows_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a hybrid handshake whose ML-KEM half was in order, on both sides."""
+    secret = os.urandom(32)
+
+    class Kem:
+        from_public_bytes = staticmethod(lambda _: Kem)
+        encapsulate = staticmethod(lambda: (secret, bytes(1088)))
+        decapsulate = staticmethod(lambda _: secret)
+
+    low = {"kty": "OKP", "crv": "X25519", "x": b64u_encode(bytes(32))}
+    client = hello(kem=KEM)
+    _, reply = answer(client.hello)
+    monkeypatch.setattr(handshake, "MLKEM768PublicKey", Kem)
+    monkeypatch.setattr(client, "_kem", Kem)
+    for take, text in (
+        (answer, resign(client.hello, BINDING, HELLO, epk=low)),
+        (client.finish, resign(reply, IDENTITY, REPLY, epk=low)),
+    ):
+        with pytest.raises(Refused) as caught:
+            take(text)
+        shown = [repr(entry.frame.f_locals) for entry in caught.traceback[1:]]
+        assert len(shown) >= 2
+        assert repr(secret) not in "".join(shown)
+        assert caught.value.__context__ is None
+
+
 def test_an_ephemeral_key_of_another_kind_is_refused() -> None:
     epks = [payload_of(hello(ephemeral=make).hello)["epk"] for make in (None, p256())]
     for ephemeral, epk in ((p256(), epks[0]), (None, epks[1])):

@@ -97,18 +97,25 @@ def test_a_full_store_refuses_rather_than_forgets() -> None:
 def test_a_store_takes_as_many_as_it_says() -> None:
     store = MemoryStore(0, most=100)
     for number in range(100):
-        assert store.add(bytes([number]), now=NOW, expires=NOW + 300)
+        assert store.add(bytes([number]), since=1, now=NOW)
     with pytest.raises(Unavailable):
-        store.add(OP, now=NOW, expires=NOW + 300)
+        store.add(OP, since=1, now=NOW)
 
 
-def test_what_expires_early_is_forgotten_early() -> None:
+def test_a_store_remembers_for_300_seconds() -> None:
     store = MemoryStore(0)
-    assert store.add(b"long", now=NOW, expires=NOW + 300)
-    assert store.add(b"short", now=NOW, expires=NOW + 10)
-    assert not store.add(b"short", now=NOW + 9, expires=NOW + 300)
-    assert store.add(b"short", now=NOW + 10, expires=NOW + 300)
-    assert not store.add(b"long", now=NOW + 299, expires=NOW + 900)
+    assert store.add(b"one", since=1, now=NOW)
+    assert store.add(b"two", since=1, now=NOW + 10)
+    assert not store.add(b"one", since=1, now=NOW + 299)
+    assert store.add(b"one", since=NOW + 1, now=NOW + 300)
+    assert not store.add(b"two", since=NOW + 1, now=NOW + 309)
+
+
+def test_a_store_that_does_not_vouch_does_not_remember() -> None:
+    store = MemoryStore(NOW)
+    with pytest.raises(Unavailable):
+        store.add(OP, since=NOW, now=NOW)
+    assert store.add(OP, since=NOW + 1, now=NOW)
 
 
 def test_a_clock_that_is_set_forth_and_back_lets_no_operation_happen_twice() -> None:
@@ -116,7 +123,6 @@ def test_a_clock_that_is_set_forth_and_back_lets_no_operation_happen_twice() -> 
     check_once(store, OP, iat=NOW, now=NOW)
     hour = NOW + 3600
     check_once(store, b"other", iat=hour, now=hour)  # forgets the first one
-    assert store.begun() == NOW
     with pytest.raises(Unavailable):
         check_once(store, OP, iat=NOW, now=NOW + 5)
     later = NOW + 140
@@ -129,31 +135,23 @@ def test_a_clock_that_is_set_forth_and_back_lets_no_operation_happen_twice() -> 
 
 def test_forgetting_makes_a_store_no_older() -> None:
     store = MemoryStore(NOW)
-    store.add(OP, now=NOW - 50, expires=NOW + 1)
-    store.add(b"other", now=NOW + 2, expires=NOW + 300)
-    assert store.begun() == NOW
+    store.add(OP, since=NOW + 1, now=NOW - 50)
+    assert store.add(b"other", since=NOW + 1, now=NOW + 300)
+    with pytest.raises(Unavailable):
+        store.add(b"third", since=NOW, now=NOW + 300)
 
 
 class _Broken:
     """A store that cannot answer."""
 
-    def __init__(self, begun: int | None) -> None:
-        self._begun = begun
-
-    def begun(self) -> int:
-        if self._begun is None:
-            raise Unavailable("no store")
-        return self._begun
-
-    def add(self, op: bytes, *, now: int, expires: int) -> bool:
-        assert expires == now + 300
+    def add(self, op: bytes, *, since: int, now: int) -> bool:
+        assert (op, since, now) == (OP, NOW - 130, NOW + 1)
         raise Unavailable("no store")
 
 
-@pytest.mark.parametrize("begun", [None, 0])
-def test_a_store_that_cannot_answer_refuses(begun: int | None) -> None:
+def test_a_store_that_cannot_answer_refuses() -> None:
     with pytest.raises(Unavailable):
-        check_once(_Broken(begun), OP, iat=NOW, now=NOW)
+        check_once(_Broken(), OP, iat=NOW, now=NOW + 1)
 
 
 class _SlowName(bytes):
@@ -169,10 +167,7 @@ def test_of_many_at_once_one_is_first() -> None:
 
     def attempts(_: int) -> list[bool]:
         start.wait(10)
-        return [
-            store.add(_SlowName([number]), now=NOW + number, expires=NOW + 300)
-            for number in range(20)
-        ]
+        return [store.add(_SlowName([number]), since=1, now=NOW + number) for number in range(20)]
 
     with ThreadPoolExecutor(16) as pool:
         answers = list(pool.map(attempts, range(16)))

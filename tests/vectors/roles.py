@@ -14,15 +14,15 @@ class Tape:
     """Randomness that is known: hands out the given bytes, in their order."""
 
     def __init__(self, *values: bytes) -> None:
-        self._values = list(values)
+        self._left = b"".join(values)
 
     def __call__(self, length: int) -> bytes:
-        value = self._values.pop(0)
-        assert len(value) == length
+        assert len(self._left) >= length
+        value, self._left = self._left[:length], self._left[length:]
         return value
 
     def is_used_up(self) -> bool:
-        return not self._values
+        return not self._left
 
 
 def client(case: Case, random: Random) -> ClientExchange:
@@ -65,9 +65,10 @@ def serve(case: Case) -> bytes:
 
 
 def check_operation(exchange: ServerExchange, case: Case) -> None:
-    store = MemoryStore(case["store"]["begun"])
+    begun = case["store"]["begun"]
+    store = MemoryStore(begun)
     for op in case["store"]["seen"]:
-        store.add(bytes.fromhex(op), now=case["now"], expires=case["now"] + 1)
+        store.add(bytes.fromhex(op), since=begun + 1, now=case["now"])
     message = exchange.request.message
     if not is_safe(message.method):
         check_once(store, message.op, iat=exchange.iat, now=case["now"])
