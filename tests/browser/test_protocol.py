@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from flask import Flask, Response, request
 from playwright.sync_api import Page
 
+import flask_sealed
 from flask_sealed.protocol import messages
 from flask_sealed.protocol.encoding import b64u_encode, json_encode
 from flask_sealed.protocol.exchange import RequestSeal
@@ -26,11 +27,16 @@ MANY = tuple((f"x-{number}", "v" * 90) for number in range(40))
 
 EXCHANGE = """
   async ({ audience, pin, curve, kem, now }) => {
-    const sealed = await import("/sealed.mjs");
+    const sealed = await import("/sealed.js");
     const algorithm = curve === "P-256" ? { name: "ECDSA", namedCurve: curve } : "Ed25519";
     const binding = await crypto.subtle.generateKey(algorithm, false, ["sign", "verify"]);
     const pins = [Uint8Array.from(atob(pin), (character) => character.charCodeAt(0))];
-    const handshake = await sealed.startHandshake(audience, binding, { pins, curve, kem });
+    const ecdh = curve === "P-256" ? { name: "ECDH", namedCurve: curve } : { name: curve };
+    const make = (algorithm, usage) => crypto.subtle.generateKey(algorithm, false, [usage]);
+    const ephemeral = await make(ecdh, "deriveBits");
+    const kemPair = kem ? await make({ name: "ML-KEM-768" }, "decapsulateBits") : null;
+    const own = { pins, ephemeral, kem: kemPair };
+    const handshake = await sealed.sayHello(audience, binding, own);
     const post = async (path, options) => {
       const response = await fetch(path, { method: "POST", ...options });
       const body = new Uint8Array(await response.arrayBuffer());
@@ -55,10 +61,10 @@ EXCHANGE = """
 def service(ring: KeyRing, *, streams: bool) -> Flask:
     """An application that answers hellos and sealed requests by the core of the protocol alone."""
     app = Flask("tests.protocol")
-    module = Path(__file__).parents[1] / "js" / "sealed.mjs"
+    module = Path(flask_sealed.__file__).parent / "js" / "sealed.js"
     app.add_url_rule("/", "page", lambda: "<title>page</title>")
     app.add_url_rule(
-        "/sealed.mjs", "module", lambda: Response(module.read_text(), mimetype="text/javascript")
+        "/sealed.js", "module", lambda: Response(module.read_text(), mimetype="text/javascript")
     )
 
     @app.post("/sealed/session")

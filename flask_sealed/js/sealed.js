@@ -1,11 +1,5 @@
-// A client of flask-sealed/1 and of Level 3, written from docs/protocol.rst and docs/protocol-level3.rst
-// alone. It speaks bytes: sending, clocks and retries are the caller's. All cryptography is WebCrypto's.
-
-/** @typedef {Uint8Array<ArrayBuffer>} Bytes */
-/** @typedef {(length: number) => Bytes} Random A source of random bytes. */
-/** @typedef {[name: string, value: string]} Header */
-/** @typedef {"string" | "integer" | "object" | "array"} Kind */
-/** @typedef {Record<string, Kind>} Members The names and kinds of a JSON object's members. */
+// A client of flask-sealed/1, written from docs/protocol.rst alone. All cryptography is WebCrypto's. First
+// the protocol, which speaks bytes; then clock, sessions and `connect`. Types are in sealed.d.ts.
 
 const { subtle } = globalThis.crypto;
 
@@ -19,9 +13,21 @@ const MOST_PLAINTEXT = 65536; // bytes of a record
 const MOST_RECORDS = 2 ** 32;
 const MOST_LIFETIME = 43200; // seconds
 const SLOWEST_REPLY = 10; // seconds
+const GIVE_UP = 120; // seconds
+const EARLIER = 60; // seconds before its end, a session is renewed
+const MOST_PROBLEM = 65536; // bytes
+const MOST_ENVELOPE = 2 ** 26; // bytes
+const MOST_CONTENT = 2 ** 20; // bytes of a request that go into an envelope
+const MOST_REDIRECTS = 20;
 const TAG = 16;
 const IV = 12;
 const NONE = new Uint8Array(0);
+const JSON_TYPE = "application/json";
+const PROBLEM_TYPE = "application/problem+json";
+const RECORDS_TYPE = "application/vnd.flask-sealed.records";
+const CODE = "urn:flask-sealed:";
+const REDIRECTS = new Set([301, 302, 303, 307, 308]);
+const SET_HERE = new Set(["content-type", "sealed"]);
 
 // ------------------------------------------------------------------------------------------ errors
 
@@ -29,9 +35,8 @@ const NONE = new Uint8Array(0);
 export class SealedError extends Error {
   static code = "error";
 
-  /** @returns {string} */
   get code() {
-    return /** @type {typeof SealedError} */ (this.constructor).code;
+    return this.constructor.code;
   }
 
   get name() {
@@ -47,6 +52,23 @@ export class ConfigError extends SealedError {
 /** Nothing came that can be trusted, or nothing in time. */
 export class NoAnswer extends SealedError {
   static code = "no-answer";
+
+  /** `status` and `claims` are of an answer in clear: the refusal that it says it is. */
+  constructor(message, { status, claims, ...options } = {}) {
+    super(message, options);
+    this.status = status;
+    this.claims = claims;
+  }
+}
+
+/** An operation was not finished in time. Its outcome is unknown. */
+export class GivenUp extends NoAnswer {
+  static code = "given-up";
+}
+
+/** There is a redirect, and the caller wanted none. */
+export class Redirected extends SealedError {
+  static code = "redirected";
 }
 
 /** What the other side sent is not taken. */
@@ -71,32 +93,26 @@ export class TooLarge extends Refusal {
   static code = "too-large";
 }
 
-/** @param {boolean} right @param {string} what is said where it is not right */
 function demand(right, what) {
   if (!right) throw new Malformed(what);
 }
 
-/** @param {boolean} right @param {string} what */
 function configured(right, what) {
   if (!right) throw new ConfigError(what);
 }
 
-/** @param {boolean} right */
 function bound(right) {
   if (!right) throw new Refused();
 }
 
-/** @param {boolean} right @param {string} what */
 function limited(right, what) {
   if (!right) throw new TooLarge(what);
 }
 
 // ------------------------------------------------------------------------------------------- bytes
 
-/** @param {string} text @returns {Bytes} */
 const utf8 = (text) => new TextEncoder().encode(text);
 
-/** @param {...Bytes} parts @returns {Bytes} */
 function join(...parts) {
   const whole = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
   let at = 0;
@@ -107,23 +123,21 @@ function join(...parts) {
   return whole;
 }
 
-/** The length as 2 bytes, and the bytes. @param {Bytes} bytes @returns {Bytes} */
+/** The length as 2 bytes, and the bytes. */
 const lv = (bytes) => join(Uint8Array.of(bytes.length >> 8, bytes.length & 255), bytes);
 
-/** Nothing here is secret: thumbprints and names. @param {Bytes} a @param {Bytes} b */
+/** Nothing here is secret: thumbprints and names. */
 const equal = (a, b) => a.length === b.length && a.every((byte, at) => byte === b[at]);
 
-/** @type {Random} */
 export const systemRandom = (length) => globalThis.crypto.getRandomValues(new Uint8Array(length));
 
-/** @param {Bytes} bytes @returns {Promise<Bytes>} 32 bytes */
 const sha256 = async (bytes) => new Uint8Array(await subtle.digest("SHA-256", bytes));
 
 // ------------------------------------------------------------------------------------------ base64
 
 const STANDARD = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
-/** Base64 with padding (RFC 4648, section 4). @param {Bytes} bytes @returns {string} */
+/** Base64 with padding (RFC 4648, section 4). */
 export function b64(bytes) {
   let text = "";
   for (let at = 0; at < bytes.length; at += 8192) {
@@ -132,12 +146,7 @@ export function b64(bytes) {
   return btoa(text);
 }
 
-/**
- * The one form of base64 with padding.
- * @param {string} text
- * @returns {Bytes}
- * @throws {Malformed}
- */
+/** The one form of base64 with padding. */
 export function unb64(text) {
   demand(text.length % 4 === 0 && /^[A-Za-z0-9+/]*={0,2}$/.test(text), "this is no base64");
   const pads = text.endsWith("==") ? 2 : text.endsWith("=") ? 1 : 0;
@@ -145,20 +154,17 @@ export function unb64(text) {
   const stray = [0, 3, 15][pads];
   const last = STANDARD.indexOf(text[text.length - 1 - pads] ?? "A");
   demand((last & stray) === 0, "base64 has bits behind its last byte");
-  return Uint8Array.from(atob(text), (character) => character.charCodeAt(0));
+  const binary = atob(text);
+  const bytes = new Uint8Array(binary.length);
+  for (let at = 0; at < bytes.length; at++) bytes[at] = binary.charCodeAt(at);
+  return bytes;
 }
 
-/** Base64url without padding. @param {Bytes} bytes @returns {string} */
+/** Base64url without padding. */
 export const b64u = (bytes) =>
   b64(bytes).replaceAll("+", "-").replaceAll("/", "_").replaceAll("=", "");
 
-/**
- * The one form of base64url without padding.
- * @param {string} text
- * @param {number} [length] the bytes that belong here
- * @returns {Bytes}
- * @throws {Malformed}
- */
+/** The one form of base64url without padding. */
 export function unb64u(text, length) {
   demand(/^[A-Za-z0-9_-]*$/.test(text) && text.length % 4 !== 1, "this is no base64url");
   const standard = text.replaceAll("-", "+").replaceAll("_", "/");
@@ -176,13 +182,11 @@ const DEEPEST = 3;
 
 /** Reads the JSON of this protocol: objects, arrays, strings, integers. JSON.parse would hide doubles. */
 class Scanner {
-  /** @param {string} text */
   constructor(text) {
     this.text = text;
     this.at = 0;
   }
 
-  /** @returns {unknown} */
   whole() {
     const value = this.value(DEEPEST);
     this.match(SPACE);
@@ -190,7 +194,6 @@ class Scanner {
     return value;
   }
 
-  /** @param {number} levels how much deeper it may go @returns {unknown} */
   value(levels) {
     this.match(SPACE);
     const first = this.text[this.at];
@@ -200,7 +203,6 @@ class Scanner {
     return first === "{" ? this.object(levels - 1) : this.array(levels - 1);
   }
 
-  /** @param {number} levels */
   object(levels) {
     // Without a prototype, "__proto__" is a name like any other.
     const members = Object.create(null);
@@ -213,15 +215,12 @@ class Scanner {
     return members;
   }
 
-  /** @param {number} levels */
   array(levels) {
-    /** @type {unknown[]} */
     const items = [];
     this.list("[", "]", () => items.push(this.value(levels)));
     return items;
   }
 
-  /** @param {string} start @param {string} end @param {() => void} item */
   list(start, end, item) {
     this.skip(start);
     if (this.skip(end)) return;
@@ -230,21 +229,18 @@ class Scanner {
     demand(this.skip(end), "JSON is cut");
   }
 
-  /** @returns {string} */
   string() {
     const string = JSON.parse(this.match(STRING));
     demand(string.isWellFormed(), "there is a lone surrogate");
     return string;
   }
 
-  /** @returns {number} */
   integer() {
     const number = Number(this.match(INTEGER));
     demand(Number.isSafeInteger(number), "a number is too large");
     return number;
   }
 
-  /** @param {string} character @returns {boolean} whether it is next; then it is passed */
   skip(character) {
     this.match(SPACE);
     const found = this.text[this.at] === character;
@@ -252,7 +248,6 @@ class Scanner {
     return found;
   }
 
-  /** @param {RegExp} pattern @returns {string} */
   match(pattern) {
     pattern.lastIndex = this.at;
     const found = pattern.exec(this.text);
@@ -262,7 +257,6 @@ class Scanner {
   }
 }
 
-/** @param {Bytes} bytes @returns {unknown} */
 function readJson(bytes) {
   let text;
   try {
@@ -274,85 +268,50 @@ function readJson(bytes) {
   return new Scanner(text).whole();
 }
 
-/** @param {unknown} value @returns {Kind} */
 function kindOf(value) {
   if (Array.isArray(value)) return "array";
   if (typeof value === "number") return "integer";
   return typeof value === "string" ? "string" : "object";
 }
 
-/**
- * A closed set: every member is known, and of its kind.
- * @param {unknown} value
- * @param {Members} required
- * @param {Members} [optional]
- * @returns {Record<string, any>}
- * @throws {Malformed}
- */
+/** A closed set: every member is known, and of its kind. */
 function closed(value, required, optional = {}) {
   demand(kindOf(value) === "object", "this is no JSON object");
-  const object = /** @type {Record<string, any>} */ (value);
   const known = new Map(Object.entries({ ...required, ...optional }));
-  for (const name of Object.keys(object)) {
-    demand(kindOf(object[name]) === known.get(name), "a member is unknown, or of another kind");
+  for (const name of Object.keys(value)) {
+    demand(kindOf(value[name]) === known.get(name), "a member is unknown, or of another kind");
   }
-  demand(Object.keys(required).every((name) => name in object), "a member is missing");
-  return object;
+  demand(Object.keys(required).every((name) => name in value), "a member is missing");
+  return value;
 }
 
-/**
- * @param {Bytes} bytes
- * @param {Members} required
- * @param {Members} [optional]
- * @returns {Record<string, any>} an object without a prototype
- * @throws {Malformed}
- */
 export const readObject = (bytes, required, optional) => closed(readJson(bytes), required, optional);
 
-/** @param {object} value @returns {Bytes} */
 const writeJson = (value) => utf8(JSON.stringify(value));
 
 // -------------------------------------------------------------------------------------- primitives
 
-/**
- * @param {CryptoKey} secret a key for HKDF
- * @param {Bytes} salt
- * @param {Bytes} info
- * @param {number} length bytes
- * @returns {Promise<Bytes>}
- */
 async function hkdf(secret, salt, info, length) {
   const algorithm = { name: "HKDF", hash: "SHA-256", salt, info };
   return new Uint8Array(await subtle.deriveBits(algorithm, secret, 8 * length));
 }
 
-/** Keeps a secret where it cannot be read. @param {Bytes} bytes 32 bytes @returns {Promise<CryptoKey>} */
+/** Keeps a secret where it cannot be read. */
 export async function importSecret(bytes) {
   configured(bytes.length === 32, "a secret has 32 bytes");
   return subtle.importKey("raw", bytes, "HKDF", false, ["deriveBits"]);
 }
 
-/** @param {Bytes} bytes 32 bytes @returns {Promise<CryptoKey>} */
 export async function importAes(bytes) {
   configured(bytes.length === 32, "a key has 32 bytes");
   return subtle.importKey("raw", bytes, "AES-GCM", false, ["encrypt", "decrypt"]);
 }
 
-/**
- * @param {CryptoKey} key @param {Bytes} iv @param {Bytes} aad @param {Bytes} plaintext
- * @returns {Promise<Bytes>} ciphertext and tag
- */
 async function encrypt(key, iv, aad, plaintext) {
   const algorithm = { name: "AES-GCM", iv, additionalData: aad, tagLength: 8 * TAG };
   return new Uint8Array(await subtle.encrypt(algorithm, key, plaintext));
 }
 
-/**
- * @param {CryptoKey} key @param {Bytes} iv @param {Bytes} aad
- * @param {Bytes} ciphertext with the tag behind
- * @returns {Promise<Bytes>}
- * @throws {Refused} the same for every reason
- */
 async function decrypt(key, iv, aad, ciphertext) {
   const algorithm = { name: "AES-GCM", iv, additionalData: aad, tagLength: 8 * TAG };
   const plaintext = await subtle.decrypt(algorithm, key, ciphertext).catch(() => null);
@@ -361,9 +320,6 @@ async function decrypt(key, iv, aad, ciphertext) {
 }
 
 // ------------------------------------------------------------------------------------- public keys
-
-/** @typedef {{ kty: string, crv: string, x: string, y?: string }} Jwk */
-/** @typedef {{ jwk: Jwk, bytes: Bytes }} PublicKey `bytes` are 32, or 65 of P-256 */
 
 const ED25519 = { name: "Ed25519" };
 const X25519 = { name: "X25519" };
@@ -384,54 +340,39 @@ const SMALL_ORDER = new Set(
   ],
 );
 
-/** @param {Bytes} bytes 32 bytes @returns {boolean} */
 function isSmallOrder(bytes) {
   const unsigned = Uint8Array.from(bytes);
   unsigned[31] &= 127;
   return SMALL_ORDER.has(Array.from(unsigned, (byte) => byte.toString(16).padStart(2, "0")).join(""));
 }
 
-/**
- * A public key from parsed JSON, in its one form.
- * @param {unknown} value
- * @param {"Ed25519" | "X25519"} okp the curve that is allowed beside P-256
- * @returns {PublicKey} of P-256, the point is not checked
- * @throws {Malformed}
- */
+/** A public key from parsed JSON, in its one form. */
 function readJwk(value, okp) {
-  const kty = /** @type {any} */ (value).kty;
-  const ec = kty === "EC";
+  const ec = value.kty === "EC";
   const strings = { kty: "string", crv: "string", x: "string", ...(ec && { y: "string" }) };
-  const jwk = /** @type {Jwk} */ (closed(value, /** @type {Members} */ (strings)));
-  demand((ec ? "P-256" : okp) === jwk.crv && (ec || kty === "OKP"), "a key is of another kind");
+  const jwk = closed(value, strings);
+  demand((ec ? "P-256" : okp) === jwk.crv && (ec || value.kty === "OKP"), "a key is of another kind");
   const x = unb64u(jwk.x, 32);
   if (!ec) {
     demand(okp !== "Ed25519" || !isSmallOrder(x), "a key is of small order");
     return { jwk, bytes: x };
   }
-  return { jwk, bytes: join(Uint8Array.of(4), x, unb64u(/** @type {string} */ (jwk.y), 32)) };
+  return { jwk, bytes: join(Uint8Array.of(4), x, unb64u(jwk.y, 32)) };
 }
 
-/** @param {CryptoKey} key @returns {Promise<PublicKey>} */
 async function exportPublic(key) {
-  const { kty, crv, x, y } = /** @type {Jwk} */ (await subtle.exportKey("jwk", key));
+  const { kty, crv, x, y } = (await subtle.exportKey("jwk", key));
   const jwk = y === undefined ? { kty, crv, x } : { kty, crv, x, y };
   return { jwk, bytes: new Uint8Array(await subtle.exportKey("raw", key)) };
 }
 
-/** RFC 7638: the members in alphabetical order. @param {Jwk} jwk @returns {Promise<Bytes>} 32 bytes */
+/** RFC 7638: the members in alphabetical order. */
 export function thumbprint({ kty, crv, x, y }) {
   return sha256(writeJson(y === undefined ? { crv, kty, x } : { crv, kty, x, y }));
 }
 
 // --------------------------------------------------------------------------------------------- JWS
 
-/**
- * @param {string} typ
- * @param {CryptoKeyPair} pair Ed25519, or ECDSA with P-256
- * @param {object} payload
- * @returns {Promise<string>}
- */
 async function signJws(typ, pair, payload) {
   const { jwk } = await exportPublic(pair.publicKey);
   const header = { alg: jwk.kty === "EC" ? "ES256" : "EdDSA", typ, jwk };
@@ -441,13 +382,7 @@ async function signJws(typ, pair, payload) {
   return `${signed}.${b64u(new Uint8Array(signature))}`;
 }
 
-/**
- * The algorithm follows from the key.
- * @param {PublicKey} key
- * @param {string} alg as the header says it
- * @returns {Promise<CryptoKey>}
- * @throws {Malformed | Refused}
- */
+/** The algorithm follows from the key. */
 async function importVerifier({ jwk, bytes }, alg) {
   const ec = jwk.kty === "EC";
   const key = await subtle.importKey("raw", bytes, ec ? ES256 : ED25519, false, ["verify"]).catch(() => null);
@@ -458,12 +393,6 @@ async function importVerifier({ jwk, bytes }, alg) {
   return key;
 }
 
-/**
- * @param {string} jws
- * @param {string} typ
- * @returns {Promise<{ key: PublicKey, payload: Bytes }>} the payload's JSON, not yet parsed
- * @throws {Refusal}
- */
 async function openJws(jws, typ) {
   limited(jws.length <= MOST_JWS, "a JWS is too long");
   const parts = jws.split(".");
@@ -482,70 +411,15 @@ async function openJws(jws, typ) {
 
 // --------------------------------------------------------------------------------------- handshake
 
-/**
- * What a client keeps between hello and reply.
- * @typedef {object} Handshake
- * @property {string} hello the JWS
- * @property {string} audience
- * @property {Bytes} binding the thumbprint of the client's own key
- * @property {Bytes[] | null} pins thumbprints; null for a client that accepts any identity
- * @property {CryptoKeyPair} ephemeral X25519, or ECDH with P-256
- * @property {CryptoKeyPair | null} kem ML-KEM-768
- */
-
-/**
- * @typedef {object} Session
- * @property {CryptoKey} secret for HKDF, not extractable
- * @property {string} kid the ticket
- * @property {string} audience
- * @property {string} sid the name of the session, for logs
- * @property {Bytes} identity the thumbprint of the server's key
- * @property {number} iat the server's clock, in seconds
- * @property {number} exp
- * @property {boolean} kem whether ML-KEM-768 took part
- */
-
-/** @param {string} audience @returns {Bytes} */
 function audienceBytes(audience) {
   const bytes = utf8(audience);
   configured(bytes.length > 0 && bytes.length <= MOST_AUDIENCE, "an audience has 1 to 255 bytes");
   return bytes;
 }
 
-// The types of WebCrypto do not know ML-KEM yet.
-const modern = /** @type {any} */ (subtle);
+const generateKem = () => subtle.generateKey(ML_KEM, false, ["decapsulateBits"]).catch(() => null);
 
-/** @returns {Promise<CryptoKeyPair | null>} null on platforms without ML-KEM-768 */
-const generateKem = () => modern.generateKey(ML_KEM, false, ["decapsulateBits"]).catch(() => null);
-
-/** @returns {Promise<boolean>} whether this platform has ML-KEM-768 */
-export const hasKem = async () => (await generateKem()) !== null;
-
-/**
- * Begins a handshake.
- * @param {string} audience
- * @param {CryptoKeyPair} binding the client's own key: Ed25519, or ECDSA with P-256
- * @param {object} options
- * @param {Bytes[] | null} options.pins 1 to 4; null is said aloud by clients that have none
- * @param {"X25519" | "P-256"} [options.curve] of the ephemeral key
- * @param {boolean} options.kem whether ML-KEM-768 is asked for; a platform without it throws
- * @returns {Promise<Handshake>}
- */
-export async function startHandshake(audience, binding, { pins, curve = "X25519", kem }) {
-  const generated = await subtle.generateKey(curve === "P-256" ? ECDH : X25519, false, ["deriveBits"]);
-  const ephemeral = /** @type {CryptoKeyPair} */ (generated);
-  const encapsulation = kem ? await generateKem() : null;
-  configured(!kem || encapsulation !== null, "this platform has no ML-KEM-768");
-  return sayHello(audience, binding, { pins, ephemeral, kem: encapsulation });
-}
-
-/**
- * The same with keys that are there. They are used once.
- * @param {string} audience
- * @param {CryptoKeyPair} binding
- * @param {{ pins: Bytes[] | null, ephemeral: CryptoKeyPair, kem: CryptoKeyPair | null }} keys
- * @returns {Promise<Handshake>}
- */
+/** The same with keys that are there. They are used once. */
 export async function sayHello(audience, binding, { pins, ephemeral, kem }) {
   audienceBytes(audience);
   configured(pins === null || (pins.length > 0 && pins.length <= 4), "a client has 1 to 4 pins");
@@ -562,19 +436,12 @@ export async function sayHello(audience, binding, { pins, ephemeral, kem }) {
   return { hello, audience, binding: own, pins, ephemeral, kem };
 }
 
-/** @param {CryptoKey} key @returns {Promise<string>} */
-const exportKem = async (key) => b64u(new Uint8Array(await modern.exportKey("raw-public", key)));
+const exportKem = async (key) => b64u(new Uint8Array(await subtle.exportKey("raw-public", key)));
 
-/** The body of `POST {prefix}/session`. @param {Handshake} handshake @returns {Bytes} */
+/** The body of `POST {prefix}/session`. */
 export const helloBody = ({ hello }) => writeJson({ hello });
 
-/**
- * Ends a handshake.
- * @param {Handshake} handshake
- * @param {{ status: number, body: Bytes, took: number }} reply `took` seconds of a clock that never jumps
- * @returns {Promise<Session>}
- * @throws {NoAnswer | Refusal}
- */
+/** Ends a handshake. */
 export async function finishHandshake(handshake, { status, body, took }) {
   if (status !== 200 || took > SLOWEST_REPLY) throw new NoAnswer("no reply, or a late one");
   limited(body.length <= MOST_HANDSHAKE_BODY, "a reply is too large");
@@ -582,21 +449,15 @@ export async function finishHandshake(handshake, { status, body, took }) {
   return finishReply(handshake, session);
 }
 
-const REPLY = /** @type {Members} */ ({
+const REPLY = {
   iss: "string",
   iat: "integer",
   exp: "integer",
   hello: "string",
   epk: "object",
   ticket: "string",
-});
+};
 
-/**
- * @param {Handshake} handshake
- * @param {string} jws the reply
- * @returns {Promise<Session>}
- * @throws {Refusal}
- */
 export async function finishReply(handshake, jws) {
   const { key, payload } = await openJws(jws, "sealed-session+jws");
   const reply = readObject(payload, REPLY, { kem: "string" });
@@ -613,7 +474,6 @@ export async function finishReply(handshake, jws) {
   return { secret, kid: ticket, audience: iss, sid, identity, iat, exp, kem: ciphertext.length > 0 };
 }
 
-/** @param {Handshake} handshake @param {Bytes} identity @param {Record<string, any>} reply */
 async function checkReply({ hello, audience, binding, pins }, identity, reply) {
   bound(pins === null || pins.some((pin) => equal(pin, identity)));
   bound(!equal(identity, binding));
@@ -624,7 +484,6 @@ async function checkReply({ hello, audience, binding, pins }, identity, reply) {
   unb64u(reply.ticket);
 }
 
-/** @param {CryptoKeyPair} own @param {PublicKey} epk @returns {Promise<Bytes>} 32 bytes @throws {Refused} */
 async function agree(own, epk) {
   const x25519 = epk.jwk.kty === "OKP";
   bound(x25519 === (own.privateKey.algorithm.name === "X25519"));
@@ -638,7 +497,6 @@ async function agree(own, epk) {
   return new Uint8Array(bits);
 }
 
-/** @param {Handshake} handshake @param {string | undefined} kem @returns {Bytes} 1088 bytes, or none */
 function kemCiphertext(handshake, kem) {
   if (kem === undefined) return NONE;
   const ciphertext = unb64u(kem, 1088);
@@ -646,18 +504,12 @@ function kemCiphertext(handshake, kem) {
   return ciphertext;
 }
 
-/** @param {CryptoKeyPair | null} own @param {Bytes} ciphertext @returns {Promise<Bytes>} */
 async function decapsulate(own, ciphertext) {
   if (own === null || ciphertext.length === 0) return NONE;
-  return new Uint8Array(await modern.decapsulateBits(ML_KEM, own.privateKey, ciphertext));
+  return new Uint8Array(await subtle.decapsulateBits(ML_KEM, own.privateKey, ciphertext));
 }
 
-/**
- * The secret of a session.
- * @param {Bytes} z 32 bytes, 64 with ML-KEM
- * @param {{ hello: string, iss: string, identity: Bytes, epk: Bytes, kem: Bytes }} said
- * @returns {Promise<Bytes>} 32 bytes
- */
+/** The secret of a session. */
 export async function sessionSecret(z, { hello, iss, identity, epk, kem }) {
   const ikm = await subtle.importKey("raw", z, "HKDF", false, ["deriveBits"]);
   const digest = kem.length > 0 ? await sha256(kem) : NONE;
@@ -665,25 +517,14 @@ export async function sessionSecret(z, { hello, iss, identity, epk, kem }) {
   return hkdf(ikm, await sha256(utf8(hello)), info, 32);
 }
 
-/** @param {CryptoKey} secret @returns {Promise<string>} */
 export const sessionId = async (secret) =>
   b64u(await hkdf(secret, new Uint8Array(32), utf8("flask-sealed/1 sid\0"), 16));
 
 // --------------------------------------------------------------------------------- keys of a half
 
-/** @typedef {{ seal: CryptoKey, body: CryptoKey, nonce: Bytes }} HalfKeys */
-
-/**
- * @param {CryptoKey} secret
- * @param {"request" | "response"} half
- * @param {Bytes} salt 16 bytes, 32 for a response
- * @param {string} audience
- * @returns {Promise<Bytes>} seal key, body key, base nonce: 76 bytes
- */
 export const deriveHalf = (secret, half, salt, audience) =>
   hkdf(secret, salt, join(utf8(`flask-sealed/1 ${half}\0`), lv(audienceBytes(audience))), 76);
 
-/** @param {Parameters<typeof deriveHalf>} of @returns {Promise<HalfKeys>} */
 async function halfKeys(...of) {
   const bits = await deriveHalf(...of);
   const [seal, body] = await Promise.all([importAes(bits.slice(0, 32)), importAes(bits.slice(32, 64))]);
@@ -692,10 +533,6 @@ async function halfKeys(...of) {
 
 // ---------------------------------------------------------------------------------------- the seal
 
-/**
- * @param {HalfKeys} keys @param {object} header @param {object} payload @param {Random} random
- * @returns {Promise<string>}
- */
 async function seal(keys, header, payload, random) {
   const head = b64u(writeJson(header));
   const iv = random(IV);
@@ -703,12 +540,6 @@ async function seal(keys, header, payload, random) {
   return `${head}..${b64u(iv)}.${b64u(sealed.slice(0, -TAG))}.${b64u(sealed.slice(-TAG))}`;
 }
 
-/**
- * @typedef {{ head: string, header: Record<string, any>, iv: Bytes, sealed: Bytes }} ParsedSeal
- * `head` is the characters as received
- */
-
-/** @param {string} text @returns {ParsedSeal} @throws {Refusal} */
 function parseSeal(text) {
   limited(text.length <= MOST_RESPONSE_SEAL, "a seal is too long");
   const parts = text.split(".");
@@ -721,13 +552,13 @@ function parseSeal(text) {
   return { head: parts[0], header, iv: unb64u(parts[2], IV), sealed };
 }
 
-const RESPONSE_HEADER = /** @type {Members} */ ({
+const RESPONSE_HEADER = {
   alg: "string",
   enc: "string",
   typ: "string",
   jti: "string",
   rsalt: "string",
-});
+};
 
 // -------------------------------------------------------------------------------------- header lists
 
@@ -751,19 +582,17 @@ const TRANSPORT = new Set(
    strict-transport-security timing-allow-origin trailer transfer-encoding upgrade vary via`.split(/\s+/),
 );
 
-/** @param {unknown[]} list @returns {Header[]} @throws {Malformed} */
 function readHeaders(list) {
   for (const pair of list) {
     const isPair = Array.isArray(pair) && pair.length === 2 && pair.every((one) => typeof one === "string");
     demand(isPair, "a header is no pair of strings");
-    const [name, value] = /** @type {Header} */ (pair);
+    const [name, value] = pair;
     demand(NAME.test(name) && VALUE.test(value), "a header is not well-formed");
     demand(!TRANSPORT.has(name) && !name.startsWith("access-control-"), "a header travels outside only");
   }
-  return /** @type {Header[]} */ (list).filter(([name]) => name !== "content-type");
+  return (list).filter(([name]) => name !== "content-type");
 }
 
-/** @param {Header[]} headers @param {Set<string>} allowed @throws {ConfigError} */
 function checkRequestHeaders(headers, allowed) {
   const names = headers.map(([name]) => name);
   configured(new Set(names).size === names.length, "a name is there twice");
@@ -774,13 +603,7 @@ function checkRequestHeaders(headers, allowed) {
 
 // ------------------------------------------------------------------------------------------ targets
 
-/**
- * The canonical form of what a request asks for.
- * @param {string} path of the URL, percent-encoded as it is sent
- * @param {string} [query] without its question mark
- * @returns {string}
- * @throws {Malformed}
- */
+/** The canonical form of what a request asks for. */
 export function canonicalTarget(path, query = "") {
   demand(/^[\x21-\x7e]*$/.test(query), "a query has a character that it cannot have");
   const encoded = Array.from(decodePercent(path), encodeByte).join("");
@@ -788,7 +611,6 @@ export function canonicalTarget(path, query = "") {
   return query === "" ? encoded : `${encoded}?${query}`;
 }
 
-/** @param {string} path @returns {Bytes} UTF-8 @throws {Malformed} */
 function decodePercent(path) {
   const pieces = path.split(/(%[0-9A-Fa-f]{2})/);
   const bytes = join(
@@ -802,7 +624,6 @@ function decodePercent(path) {
   return bytes;
 }
 
-/** @param {number} byte @returns {string} */
 function encodeByte(byte) {
   const character = String.fromCharCode(byte);
   if (/[A-Za-z0-9\-._~/]/.test(character)) return character;
@@ -811,88 +632,49 @@ function encodeByte(byte) {
 
 // ---------------------------------------------------------------------------------------- a request
 
-/**
- * @typedef {object} Keys
- * @property {CryptoKey} secret of a session, or pre-shared
- * @property {string} kid the ticket, or the name of the pre-shared key
- * @property {string} audience
- */
-
-/**
- * @typedef {object} Request
- * @property {string} method
- * @property {string} target in canonical form
- * @property {string} [contentType] where there is a body, and only there
- * @property {string} [query] that the URL does not show
- * @property {Header[]} [headers]
- * @property {Bytes} [op] 16 bytes; made anew where it is left out, and the method is unsafe
- */
-
-/**
- * @typedef {object} Exchange what a client needs to open the answer
- * @property {Keys} keys
- * @property {string} method
- * @property {Bytes} jti
- */
-
-/**
- * @typedef {object} Sealing
- * @property {number} iat the server's time as the client knows it, in seconds
- * @property {Random} [random]
- * @property {Set<string>} [allowed] the names of headers that may be sealed
- */
-
 const SAFE = new Set(["GET", "HEAD", "OPTIONS", "TRACE"]);
 
-/**
- * Seals a request that has no body, or has it as a whole.
- * @param {Keys} keys
- * @param {Request} request
- * @param {Bytes | null} content
- * @param {Sealing & { pad?: boolean }} options `pad` hides the content's length
- * @returns {Promise<{ seal: string, body: Bytes | null, exchange: Exchange }>}
- */
-export async function sealRequest(keys, request, content, { pad = false, ...options }) {
-  const body = content === null ? undefined : "envelope";
-  const length = pad ? content?.length : undefined;
-  const half = await sealHalf(keys, request, { body, length }, options);
-  if (content === null) return { seal: half.seal, body: null, exchange: half.exchange };
-  const padded = pad ? join(content, new Uint8Array(padme(content.length) - content.length)) : content;
-  const random = options.random ?? systemRandom;
-  const envelope = await sealEnvelope(half.keys.body, padded, random(IV), utf8("envelope"));
-  return { seal: half.seal, body: utf8(envelope), exchange: half.exchange };
+/** The keys of one request that is going to be made. They serve once. */
+export function prepare({ secret, audience }, random = systemRandom) {
+  const jti = random(16);
+  return { jti, half: halfKeys(secret, "request", jti, audience) };
 }
 
-/**
- * Seals a request whose body is a stream.
- * @param {Keys} keys
- * @param {Request} request
- * @param {Sealing & { length?: number }} options `length` of the content, where it is known
- * @returns {Promise<{ seal: string, records: RecordSealer, exchange: Exchange }>}
- */
+/** Seals a request that has no body, or has it as a whole. `pad` hides the content's length. */
+export async function sealRequest(keys, request, content, { pad = false, ...options }) {
+  const body = content === null ? undefined : "envelope";
+  const half = await sealHalf(keys, request, { body, length: pad ? content?.length : undefined }, options);
+  const random = options.random ?? systemRandom;
+  const padded = pad && content ? join(content, new Uint8Array(padme(content.length) - content.length)) : content;
+  const envelope = content && sealEnvelope(half.keys.body, padded, random(IV), utf8("envelope"));
+  const [seal, text] = await Promise.all([half.seal, envelope]);
+  return { seal, body: text && utf8(text), exchange: half.exchange };
+}
+
+/** Seals a request whose body is a stream. */
 export async function sealStream(keys, request, { length, ...options }) {
   const half = await sealHalf(keys, request, { body: "records", length }, options);
   const records = new RecordSealer(half.keys.body, half.keys.nonce, length);
-  return { seal: half.seal, records, exchange: half.exchange };
+  return { seal: await half.seal, records, exchange: half.exchange };
 }
 
-/**
- * @param {Keys} keys @param {Request} request
- * @param {{ body?: string, length?: number }} form @param {Sealing} sealing
- */
-async function sealHalf(keys, request, { body, length }, { iat, random = systemRandom, allowed }) {
+async function sealHalf(keys, request, { body, length }, { iat, random = systemRandom, allowed, prepared }) {
   checkRequest(keys, request, body !== undefined, allowed ?? REQUEST_HEADERS);
   const { method, target } = request;
-  const jti = random(16);
-  const half = await halfKeys(keys.secret, "request", jti, keys.audience);
+  const { jti, half } = prepared ?? prepare(keys, random);
   const start = { alg: "dir", enc: "A256GCM", typ: "sealed-request", kid: keys.kid, jti: b64u(jti) };
   const header = { ...start, iat, htm: method, target, body };
-  const text = await seal(half, header, requestPayload(request, length, random), random);
-  limited(text.length <= MOST_REQUEST_SEAL, "query and headers are too long");
-  return { seal: text, keys: half, exchange: { keys, method, jti } };
+  const derived = await half;
+  const text = seal(derived, header, requestPayload(request, length, random), random);
+  return { seal: text.then(checkSeal), keys: derived, exchange: { keys, method, jti } };
 }
 
-/** @param {Request} request @param {number | undefined} length @param {Random} random */
+function checkSeal(text) {
+  limited(text.length <= MOST_REQUEST_SEAL, "query and headers are too long");
+  return text;
+}
+
+
 function requestPayload({ method, contentType, query, headers = [], op }, length, random) {
   const once = op ?? (SAFE.has(method) ? undefined : random(16));
   return {
@@ -904,7 +686,6 @@ function requestPayload({ method, contentType, query, headers = [], op }, length
   };
 }
 
-/** @param {Keys} keys @param {Request} request @param {boolean} hasBody @param {Set<string>} allowed */
 function checkRequest({ kid }, request, hasBody, allowed) {
   const { method, target, contentType, query, headers = [], op } = request;
   configured(/^[\x21-\x7e]{1,64}$/.test(kid) || /^[A-Za-z0-9_-]{163}$/.test(kid), "a kid is not well-formed");
@@ -918,12 +699,10 @@ function checkRequest({ kid }, request, hasBody, allowed) {
   checkRequestHeaders(headers, allowed);
 }
 
-/** @param {string} target @returns {boolean} */
 const isCanonical = (target) =>
   /^\/(?:[A-Za-z0-9\-._~/]|%[0-9A-F]{2})*(?:\?[\x21-\x7e]+)?$/.test(target) &&
   canonicalTarget(...splitTarget(target)) === target;
 
-/** @param {string} target @returns {[path: string, query: string]} */
 function splitTarget(target) {
   const at = target.indexOf("?");
   return at < 0 ? [target, ""] : [target.slice(0, at), target.slice(at + 1)];
@@ -931,15 +710,9 @@ function splitTarget(target) {
 
 // --------------------------------------------------------------------------------------- a response
 
-const RESPONSE = /** @type {Members} */ ({ cty: "string", headers: "array", hlen: "integer", length: "integer" });
+const RESPONSE = { cty: "string", headers: "array", hlen: "integer", length: "integer" };
 
-/**
- * Opens the seal of an answer.
- * @param {Exchange} exchange
- * @param {string | null | undefined} field the value of `Sealed`
- * @returns {Promise<Response>}
- * @throws {NoAnswer | Refusal}
- */
+/** Opens the seal of an answer. */
 export async function openResponse(exchange, field) {
   if (field === null || field === undefined) throw new NoAnswer("there is no seal");
   const { head, header, iv, sealed } = parseSeal(field);
@@ -951,10 +724,9 @@ export async function openResponse(exchange, field) {
   const payload = await decrypt(keys.seal, iv, utf8(head), sealed);
   const message = readObject(payload, { status: "integer" }, RESPONSE);
   checkResponse(message, header.body);
-  return new Response(keys, header.body, message, exchange.method);
+  return new Opened(keys, header.body, message, exchange.method);
 }
 
-/** @param {Record<string, any>} message @param {string | undefined} body */
 function checkResponse({ status, cty, headers, hlen }, body) {
   limited(hlen === undefined || hlen <= MOST_HEADERS, "the headers are too long");
   demand(status >= 200 && status <= 599, "a status is not 200 to 599");
@@ -963,30 +735,23 @@ function checkResponse({ status, cty, headers, hlen }, body) {
 }
 
 /** The answer, when its seal is open. The outer status says nothing. */
-export class Response {
+export class Opened {
   #keys;
   #hlen;
 
-  /** @param {HalfKeys} keys @param {string | undefined} body @param {Record<string, any>} message @param {string} method */
   constructor(keys, body, { status, cty, headers, hlen, length }, method) {
     // Without a body, they say what a GET would have had; else there is nothing that they speak of.
     const told = body !== undefined || method === "HEAD" || status === 304;
     this.#keys = keys;
     this.#hlen = hlen ?? 0;
-    this.status = /** @type {number} */ (status);
-    this.body = /** @type {"envelope" | "records" | undefined} */ (body);
-    this.contentType = /** @type {string | undefined} */ (told ? cty : undefined);
-    this.length = /** @type {number | undefined} */ (told ? length : undefined);
-    /** @type {Header[]} those in a body are here when it is open, or enough of it */
+    this.status = status;
+    this.body = body;
+    this.contentType = told ? cty : undefined;
+    this.length = told ? length : undefined;
     this.headers = readHeaders(headers ?? []);
   }
 
-  /**
-   * Opens a body that is there as a whole, in either form; or checks that there is none.
-   * @param {Bytes} bytes none where HTTP had no body
-   * @returns {Promise<Bytes>} the content
-   * @throws {Refusal}
-   */
+  /** Opens a body that is there as a whole, in either form; or checks that there is none. */
   async open(bytes) {
     demand((bytes.length > 0) === (this.body !== undefined), "seal and body do not belong together");
     if (this.body === undefined) return NONE;
@@ -995,7 +760,6 @@ export class Response {
     return join(...(await stream.push(bytes)), ...(await stream.finish()));
   }
 
-  /** @returns {ContentStream} for a body of records, as it comes */
   openStream() {
     configured(this.body === "records", "the body is no stream");
     const total = this.length === undefined ? undefined : this.#hlen + this.length;
@@ -1003,7 +767,6 @@ export class Response {
     return new ContentStream(records, this.#hlen, (text) => this.#takeHeaders(text));
   }
 
-  /** @param {Bytes} bytes @returns {Promise<Bytes>} */
   async #openEnvelope(bytes) {
     const plaintext = await openEnvelope(this.#keys.body, bytes, utf8("envelope"));
     const content = unpad(plaintext, this.#hlen, this.length);
@@ -1011,17 +774,16 @@ export class Response {
     return content;
   }
 
-  /** @param {Bytes} text */
   #takeHeaders(text) {
     const list = readJson(text);
     demand(Array.isArray(list), "the headers are no array");
-    this.headers = readHeaders(/** @type {unknown[]} */ (list));
+    this.headers = readHeaders((list));
   }
 }
 
 // ----------------------------------------------------------------------------------------- envelopes
 
-/** The Padmé length. @param {number} length bytes @returns {number} */
+/** The Padmé length. */
 export function padme(length) {
   if (length < 2) return length;
   const exponent = Math.floor(Math.log2(length));
@@ -1030,12 +792,7 @@ export function padme(length) {
   return Math.ceil(length / size) * size;
 }
 
-/**
- * Takes headers and padding off.
- * @param {Bytes} plaintext @param {number} hlen @param {number | undefined} length
- * @returns {Bytes} the content
- * @throws {Refused}
- */
+/** Takes headers and padding off. */
 export function unpad(plaintext, hlen, length) {
   bound(plaintext.length >= hlen);
   if (length === undefined) return plaintext.slice(hlen);
@@ -1045,20 +802,11 @@ export function unpad(plaintext, hlen, length) {
   return plaintext.slice(hlen, whole);
 }
 
-/**
- * @param {CryptoKey} key @param {Bytes} plaintext @param {Bytes} iv 12 bytes @param {Bytes} aad
- * @returns {Promise<string>}
- */
-async function sealEnvelope(key, plaintext, iv, aad) {
+export async function sealEnvelope(key, plaintext, iv, aad) {
   const sealed = await encrypt(key, iv, aad, plaintext);
   return `{"data":"${b64(join(iv, sealed.slice(-TAG), sealed.slice(0, -TAG)))}"}`;
 }
 
-/**
- * @param {CryptoKey} key @param {Bytes} bytes the envelope @param {Bytes} aad
- * @returns {Promise<Bytes>}
- * @throws {Malformed | Refused}
- */
 export async function openEnvelope(key, bytes, aad) {
   const text = new TextDecoder("utf-8", { ignoreBOM: true }).decode(bytes);
   const found = /^[ \t\r\n]*\{[ \t\r\n]*"data"[ \t\r\n]*:[ \t\r\n]*"([^"]*)"[ \t\r\n]*\}[ \t\r\n]*$/.exec(text);
@@ -1071,7 +819,6 @@ export async function openEnvelope(key, bytes, aad) {
 
 // ------------------------------------------------------------------------------------------- records
 
-/** @param {Bytes} base 12 bytes @param {number} count @returns {Bytes} */
 function recordNonce(base, count) {
   const nonce = Uint8Array.from(base);
   const last = new DataView(nonce.buffer);
@@ -1079,7 +826,6 @@ function recordNonce(base, count) {
   return nonce;
 }
 
-/** @param {number} size of a ciphertext @returns {Bytes} as short as can be */
 function varint(size) {
   if (size < 64) return Uint8Array.of(size);
   if (size < 16384) return Uint8Array.of(64 | (size >> 8), size & 255);
@@ -1094,26 +840,22 @@ export class RecordSealer {
   #left;
   #done = false;
 
-  /** @param {CryptoKey} key @param {Bytes} nonce 12 bytes @param {number} [length] of the content, if known */
   constructor(key, nonce, length) {
     this.#key = key;
     this.#nonce = nonce;
     this.#left = length;
   }
 
-  /** @param {Bytes} content @returns {Promise<Bytes>} whole records; none for no content */
   async push(content) {
     configured(!this.#done, "the stream is over");
-    /** @type {Bytes[]} */
     const records = [];
     for (let at = 0; at < content.length; at += MOST_PLAINTEXT) {
-      const sealed = await this.#record(content.subarray(at, at + MOST_PLAINTEXT), NONE);
-      records.push(varint(sealed.length), sealed);
+      records.push(this.#record(content.subarray(at, at + MOST_PLAINTEXT), NONE));
     }
-    return join(...records);
+    const sealed = await Promise.all(records);
+    return join(...sealed.flatMap((record) => [varint(record.length), record]));
   }
 
-  /** @param {Bytes} [content] at most 65 536 bytes @returns {Promise<Bytes>} the final record */
   async finish(content = NONE) {
     configured(!this.#done && content.length <= MOST_PLAINTEXT, "the stream is over, or this is too much");
     this.#done = true;
@@ -1122,7 +864,6 @@ export class RecordSealer {
     return join(Uint8Array.of(0), sealed);
   }
 
-  /** @param {Bytes} content @param {Bytes} aad @returns {Promise<Bytes>} */
   async #record(content, aad) {
     // The number is taken before anything is awaited, so no nonce is used twice.
     const count = this.#count++;
@@ -1135,10 +876,8 @@ export class RecordSealer {
 
 /** One piece of work after the other. After a failure, all that follows fails with the same error. */
 class Turns {
-  /** @type {Promise<any>} */
   #last = Promise.resolve();
 
-  /** @template T @param {() => Promise<T>} work @returns {Promise<T>} */
   next(work) {
     this.#last = this.#last.then(work);
     return this.#last;
@@ -1155,33 +894,38 @@ export class RecordOpener {
   #final = false;
   #turns = new Turns();
 
-  /** @param {CryptoKey} key @param {Bytes} nonce 12 bytes @param {number} [total] of plaintext, if the seal says */
   constructor(key, nonce, total) {
     this.#key = key;
     this.#nonce = nonce;
     this.#left = total;
   }
 
-  /** @param {Bytes} bytes @returns {Promise<Bytes[]>} the plaintexts of records that are whole */
   push(bytes) {
     return this.#turns.next(() => this.#take(bytes));
   }
 
-  /** The stream has ended. @returns {Promise<Bytes>} the final plaintext @throws {Refusal} */
+  /** The stream has ended. */
   finish() {
     return this.#turns.next(() => this.#end());
   }
 
-  /** @param {Bytes} bytes @returns {Promise<Bytes[]>} */
   async #take(bytes) {
     this.#rest = join(this.#rest, bytes);
-    const opened = [];
-    for (let one = await this.#one(); one !== null; one = await this.#one()) opened.push(one);
+    const opening = [];
+    let fault = null;
+    try {
+      for (let one = this.#next(); one !== null; one = this.#next()) opening.push(this.#open(one, NONE));
+    } catch (error) {
+      fault = error;
+    }
+    // A fault earlier in the stream comes first.
+    const opened = await Promise.all(opening);
+    if (fault !== null) throw fault;
     return opened;
   }
 
-  /** @returns {Promise<Bytes | null>} null where no record is whole */
-  async #one() {
+  /** The ciphertext of the next record; null where none is whole. */
+  #next() {
     if (this.#final) return this.#checkFinal();
     const size = readSize(this.#rest);
     if (size === null) return null;
@@ -1191,25 +935,22 @@ export class RecordOpener {
     if (this.#final) return this.#checkFinal();
     this.#expect(value - TAG);
     if (this.#rest.length < bytes + value) return null;
-    const ciphertext = this.#rest.slice(bytes, bytes + value);
-    this.#rest = this.#rest.slice(bytes + value);
-    return this.#open(ciphertext, NONE);
+    const ciphertext = this.#rest.subarray(bytes, bytes + value);
+    this.#rest = this.#rest.subarray(bytes + value);
+    return ciphertext;
   }
 
-  /** @returns {null} a final record goes to the end of the stream */
   #checkFinal() {
     limited(this.#rest.length <= MOST_PLAINTEXT + TAG, "the final record is too large");
     this.#expect(this.#rest.length - TAG);
     return null;
   }
 
-  /** @param {number} plaintext bytes that a record is going to have */
   #expect(plaintext) {
     bound(this.#left === undefined || plaintext <= this.#left);
     limited(this.#count < MOST_RECORDS, "there are too many records");
   }
 
-  /** @returns {Promise<Bytes>} */
   async #end() {
     demand(this.#final && this.#rest.length >= TAG, "the stream was cut");
     const plaintext = await this.#open(this.#rest, utf8("final"));
@@ -1217,20 +958,13 @@ export class RecordOpener {
     return plaintext;
   }
 
-  /** @param {Bytes} ciphertext @param {Bytes} aad @returns {Promise<Bytes>} */
-  async #open(ciphertext, aad) {
-    const plaintext = await decrypt(this.#key, recordNonce(this.#nonce, this.#count), aad, ciphertext);
-    this.#count += 1;
-    if (this.#left !== undefined) this.#left -= plaintext.length;
-    return plaintext;
+  #open(ciphertext, aad) {
+    const nonce = recordNonce(this.#nonce, this.#count++);
+    if (this.#left !== undefined) this.#left -= ciphertext.length - TAG;
+    return decrypt(this.#key, nonce, aad, ciphertext);
   }
 }
 
-/**
- * @param {Bytes} bytes
- * @returns {{ bytes: number, value: number } | null} null where it is not whole; the value is 0 or 17 to 65 552
- * @throws {Malformed | TooLarge}
- */
 function readSize(bytes) {
   if (bytes.length === 0) return null;
   const length = 1 << (bytes[0] >> 6);
@@ -1251,19 +985,22 @@ export class ContentStream {
   #take;
   #turns = new Turns();
 
-  /** @param {RecordOpener} records @param {number} hlen @param {(text: Bytes) => void} take the headers */
   constructor(records, hlen, take) {
     this.#records = records;
     this.#missing = hlen;
     this.#take = take;
   }
 
-  /** @param {Bytes} bytes as they come @returns {Promise<Bytes[]>} content @throws {Refusal} */
   push(bytes) {
     return this.#turns.next(async () => this.#contents(await this.#records.push(bytes)));
   }
 
-  /** The stream has ended. @returns {Promise<Bytes[]>} the rest of the content @throws {Refusal} */
+  /** Whether the headers are there. */
+  get hasHeaders() {
+    return this.#missing === 0;
+  }
+
+  /** The stream has ended. */
   finish() {
     return this.#turns.next(async () => {
       const rest = this.#contents([await this.#records.finish()]);
@@ -1272,12 +1009,10 @@ export class ContentStream {
     });
   }
 
-  /** @param {Bytes[]} plaintexts @returns {Bytes[]} */
   #contents(plaintexts) {
     return plaintexts.map((one) => this.#behind(one)).filter((one) => one.length > 0);
   }
 
-  /** @param {Bytes} plaintext @returns {Bytes} */
   #behind(plaintext) {
     if (this.#missing === 0) return plaintext;
     const head = plaintext.slice(0, this.#missing);
@@ -1288,29 +1023,653 @@ export class ContentStream {
   }
 }
 
-// ------------------------------------------------------------------------------------------- Level 3
+// ------------------------------------------------------------------------------------------- clock
 
-/** JSON has no associated data. @param {string} contentType @returns {Bytes} */
-function level3Data(contentType) {
-  demand(/^[\x00-\x7f]{0,256}$/.test(contentType), "a content type is no ASCII, or too long");
-  return contentType === "application/json" ? NONE : utf8(contentType);
+/** The server's time, which may lag and never leads; and a time that goes on while the machine sleeps. */
+export class Clock {
+  #monotonic;
+  #wall;
+  #ahead;
+  #missed = 0;
+  #told = null;
+
+  /** Both in seconds. */
+  constructor(monotonic = () => performance.now() / 1000, wall = () => Date.now() / 1000) {
+    this.#monotonic = monotonic;
+    this.#wall = wall;
+    this.#ahead = wall() - monotonic();
+  }
+
+  now() {
+    const ahead = this.#wall() - this.#monotonic();
+    // What the one has missed and the other has not.
+    if (ahead - this.#ahead > 1) this.#missed += ahead - this.#ahead;
+    this.#ahead = ahead;
+    return this.#monotonic() + this.#missed;
+  }
+
+  /** Takes the time from the server. */
+  set(serverTime) {
+    let now = this.now();
+    const missed = this.#told && serverTime - this.#told.time - (now - this.#told.now);
+    // What was told before may have come as late as a reply may.
+    if (missed > SLOWEST_REPLY) {
+      this.#missed += missed;
+      now += missed;
+    }
+    this.#told = { time: serverTime, when: this.#monotonic(), now };
+  }
+
+  serverTime() {
+    return Math.floor(this.#told.time + this.#monotonic() - this.#told.when);
+  }
 }
 
-/**
- * @param {CryptoKey} key see importAes
- * @param {Bytes} content
- * @param {{ contentType?: string, random?: Random }} [options]
- * @returns {Promise<string>} an envelope; other types than JSON go into `Sealed-Content-Type`
- */
-export const sealLevel3 = (key, content, { contentType = "application/json", random = systemRandom } = {}) =>
-  sealEnvelope(key, content, random(IV), level3Data(contentType));
+// ---------------------------------------------------------------------------------------- sessions
+
+const SIGNING = ["sign", "verify"];
+const BINDINGS = "bindings";
+
+/** The client's own key, kept for all tabs and later visits; for this page alone where there is no IndexedDB. */
+async function bindingKey(audience) {
+  const made = await subtle.generateKey(ED25519, false, SIGNING).catch(() => subtle.generateKey(ES256, false, SIGNING));
+  return keepOrGet(audience, made).catch(() => made);
+}
+
+/** In one transaction, so that two tabs have one key. */
+function keepOrGet(audience, made) {
+  return new Promise((resolve, reject) => {
+    const opening = indexedDB.open("flask-sealed", 1);
+    opening.onerror = reject;
+    opening.onupgradeneeded = () => opening.result.createObjectStore(BINDINGS);
+    opening.onsuccess = () => {
+      const database = opening.result;
+      const transaction = database.transaction(BINDINGS, "readwrite");
+      const store = transaction.objectStore(BINDINGS);
+      const found = store.get(audience);
+      found.onsuccess = () => found.result ?? keep(store, audience, made, transaction);
+      transaction.oncomplete = () => (database.close(), resolve(found.result ?? made));
+      transaction.onabort = reject;
+    };
+  });
+}
+
+function keep(store, audience, made, transaction) {
+  try {
+    store.put(made, audience);
+  } catch {
+    transaction.abort(); // A browser that cannot store this kind of key.
+  }
+}
+
+/** Agrees on sessions when they are needed, once for all who wait. */
+class Sessions {
+  #options;
+  #session = null;
+  #agreeing = null;
+  #binding = null;
+  #hadKem = false;
+
+  constructor(options) {
+    this.#options = options;
+  }
+
+  get() {
+    const session = this.#session;
+    if (session && this.#options.clock.now() < session.until) return session;
+    this.#agreeing ??= this.#agree().finally(() => (this.#agreeing = null));
+    return this.#agreeing;
+  }
+
+  forget(session) {
+    if (this.#session === session) this.#session = null;
+  }
+
+  async #agree() {
+    const { audience, pins, clock } = this.#options;
+    const [binding, ephemeral, kem] = await Promise.all([
+      (this.#binding ??= bindingKey(audience)),
+      subtle.generateKey(X25519, false, ["deriveBits"]).catch(() => subtle.generateKey(ECDH, false, ["deriveBits"])),
+      generateKem(),
+    ]);
+    // No hello is weaker than an earlier one.
+    configured(kem !== null || !this.#hadKem, "ML-KEM-768 has gone");
+    this.#hadKem = kem !== null;
+    const handshake = await sayHello(audience, binding, { pins, ephemeral, kem });
+    const start = clock.now();
+    const reply = await this.#ask(helloBody(handshake));
+    const session = await finishHandshake(handshake, { ...reply, took: clock.now() - start });
+    clock.set(session.iat);
+    const lifetime = session.exp - session.iat;
+    this.#session = { ...session, until: start + Math.max(lifetime - EARLIER, lifetime / 2) };
+    return this.#session;
+  }
+
+  async #ask(body) {
+    const { fetch, url, credentials } = this.#options;
+    const signal = AbortSignal.timeout(1000 * SLOWEST_REPLY);
+    const headers = { "content-type": JSON_TYPE };
+    const response = await answered(
+      fetch(url, { method: "POST", headers, body, signal, credentials, redirect: "manual", cache: "no-store" }),
+    );
+    if (response.status !== 200) throw await untrusted(response);
+    return { status: 200, body: await answered(readAll(response, MOST_HANDSHAKE_BODY)) };
+  }
+}
+
+// ------------------------------------------------------------------------------- answers over HTTP
+
+/** What goes wrong on the way is no answer; what the caller has aborted stays as it is. */
+const answered = (promise) =>
+  promise.catch((error) => {
+    const isNetwork = error instanceof TypeError || error?.name === "TimeoutError";
+    throw isNetwork ? new NoAnswer("nothing came", { cause: error }) : error;
+  });
+
+async function readAll(response, most) {
+  // The quick way, where the browser itself holds the answer to its length.
+  const isTold = response.headers.get("content-length") <= most && response.headers.has("content-length");
+  if (isTold && !response.headers.has("content-encoding")) return new Uint8Array(await response.arrayBuffer());
+  const reader = response.body?.getReader();
+  const pieces = [];
+  let size = 0;
+  for (let read = await reader?.read(); read && !read.done; read = await reader.read()) {
+    pieces.push(read.value);
+    size += read.value.length;
+    if (size > most) reader.cancel().catch(() => {});
+    limited(size <= most, "an answer is too large");
+  }
+  return pieces.length === 1 ? pieces[0] : join(...pieces);
+}
+
+const PROBLEM = { type: "string", title: "string", status: "integer", detail: "string" };
+
+/** The members of a problem of this protocol; none where it is another one. */
+function readProblem(bytes) {
+  try {
+    const problem = readObject(bytes, PROBLEM, { server_time: "integer" });
+    return problem.type.startsWith(CODE) ? { ...problem, code: problem.type.slice(CODE.length) } : {};
+  } catch {
+    return {};
+  }
+}
+
+/** An answer in clear, as an error. Anyone may have written what it claims. */
+async function untrusted(response) {
+  const body = await answered(readAll(response, MOST_PROBLEM)).catch(() => NONE);
+  const claims = readProblem(body).code;
+  return new NoAnswer("the answer is not sealed", { status: response.status, claims });
+}
+
+/** Where the server found a request stale, its time. */
+function staleTime({ status, contentType }, content) {
+  if (status !== 400 || contentType !== PROBLEM_TYPE || content === null) return undefined;
+  const problem = readProblem(content);
+  return problem.code === "stale" ? problem.server_time : undefined;
+}
+
+/** The content of records as it comes. */
+class Download {
+  #reader;
+  #content;
+  #first = [];
+  #done = false;
+  #ahead;
+
+  constructor(response, content) {
+    this.#reader = (response.body ?? new Blob().stream()).getReader();
+    this.#content = content;
+    this.#readAhead();
+  }
+
+  /** What comes next is on its way while this is opened. */
+  #readAhead() {
+    this.#ahead = answered(this.#reader.read());
+    this.#ahead.catch(() => {});
+  }
+
+  /** Reads until the headers are there, which may stand before the content. */
+  async start() {
+    while (!this.#content.hasHeaders && !this.#done) this.#first.push(...(await this.#read()));
+  }
+
+  /** As a ReadableStream has it. */
+  async pull(controller) {
+    let pieces = this.#first.splice(0);
+    while (pieces.length === 0 && !this.#done) pieces = await this.#read();
+    for (const piece of pieces) controller.enqueue(piece);
+    if (this.#done) controller.close();
+  }
+
+  cancel(reason) {
+    return this.#reader.cancel(reason);
+  }
+
+  async #read() {
+    try {
+      const { done, value } = await this.#ahead;
+      this.#done = done;
+      if (!done) this.#readAhead();
+      return await (done ? this.#content.finish() : this.#content.push(value));
+    } catch (error) {
+      this.#reader.cancel().catch(() => {});
+      throw error;
+    }
+  }
+}
+
+const HAVE_NO_BODY = new Set([204, 205, 304]);
+
+/** What `fetch` would have answered. */
+function plainResponse({ url, redirected }, { opened, body }) {
+  const headers = new Headers(opened.headers);
+  if (opened.contentType !== undefined) headers.set("content-type", opened.contentType);
+  if (opened.length !== undefined) headers.set("content-length", opened.length);
+  const { status } = opened;
+  const response = new Response(HAVE_NO_BODY.has(status) ? null : body, { status, headers });
+  const told = { url: { value: url.href }, redirected: { value: redirected } };
+  return Object.defineProperties(response, told);
+}
+
+// ------------------------------------------------------------------------------------------ routes
+
+/** A row of the server's list; a slash at the end is the same, lest what was meant to be sealed goes in clear. */
+function readRoute({ path, methods, once }) {
+  const parts = path.replace(/\/$/, "").split(/(\{\+?\w+\})/);
+  const pattern = parts.map((part, at) => {
+    if (at % 2) return part.startsWith("{+") ? ".+" : "[^/]+";
+    return part.replace(/[.*+?^${}()|[\]\\]/g, "\\$&");
+  });
+  return { pattern: new RegExp(`^${pattern.join("")}/?$`), methods: new Set(methods), once };
+}
+
+// ------------------------------------------------------------------------------------------ client
 
 /**
- * @param {CryptoKey} key
- * @param {Bytes} envelope
- * @param {string} [contentType] the value of `Sealed-Content-Type`, where there is one
- * @returns {Promise<Bytes>}
- * @throws {Malformed | Refused}
+ * A client of one service, after a handshake and with the list of its sealed routes.
+ * See sealed.d.ts for the options.
  */
-export const openLevel3 = async (key, envelope, contentType = "application/json") =>
-  openEnvelope(key, envelope, level3Data(contentType));
+export async function connect(baseUrl, options) {
+  const client = new Client(baseUrl, options);
+  await client.refresh();
+  return client;
+}
+
+function readPins({ pins, unpinned }) {
+  configured((pins === undefined) === (unpinned === true), "either `pins` or `unpinned: true`");
+  if (unpinned) return null;
+  try {
+    return pins.map((pin) => unb64u(pin, 32));
+  } catch {
+    throw new ConfigError("`pins` is an array of thumbprints, each 43 characters of base64url");
+  }
+}
+
+const isHere = ({ hostname }) => /^(localhost|127\.0\.0\.1|\[::1\])$|\.localhost$/.test(hostname);
+
+class Client {
+  #base;
+  #fetch;
+  #clock;
+  #sessions;
+  #allowed;
+  #prefix;
+  #defaults;
+  #routes = [];
+
+  constructor(baseUrl, { audience, prefix = "/sealed", headers = [], clock = new Clock(), ...options }) {
+    this.#base = new URL(baseUrl);
+    configured(this.#base.protocol === "https:" || isHere(this.#base), "a service is reached by https");
+    // Called as a method of anything else, the browser's own throws.
+    this.#fetch = (options.fetch ?? globalThis.fetch).bind(globalThis);
+    this.#clock = clock;
+    this.#prefix = new URL(prefix, this.#base);
+    this.#allowed = new Set([...REQUEST_HEADERS, ...headers.map((name) => name.toLowerCase())]);
+    const { sealQuery = false, pad = false, credentials } = options;
+    this.#defaults = { sealQuery, pad, credentials };
+    const url = `${this.#prefix.href}/session`;
+    const pins = readPins(options);
+    this.#sessions = new Sessions({ audience, pins, url, clock, fetch: this.#fetch, credentials });
+    this.fetch = this.fetch.bind(this);
+  }
+
+  /** Reads the list of sealed routes again. */
+  async refresh() {
+    const request = new Request(`${this.#prefix.href}/routes`, { credentials: this.#defaults.credentials });
+    const answer = await this.#follow(this.#ask(request, new URL(request.url), {}));
+    configured(answer.status === 200, "the service has no list of sealed routes");
+    const { routes } = await answer.json();
+    this.#routes = routes.filter(({ profile }) => profile === "session").map(readRoute);
+  }
+
+  /** What is to be done once, however often it is tried: for `fetch(…, { operation })`. */
+  operation() {
+    return { op: systemRandom(16), started: undefined };
+  }
+
+  /** As the global one, sealed where the service's list says so. */
+  async fetch(input, { sealQuery, pad, operation, prove, ...init } = {}) {
+    const { credentials } = this.#defaults;
+    const from = input instanceof Request ? input : new URL(input, this.#base);
+    const request = new Request(from, credentials && !(from instanceof Request) ? { credentials, ...init } : init);
+    const url = new URL(request.url);
+    configured(url.origin === this.#base.origin, "this is not the service that was connected to");
+    const route = this.#route(request.method, url.pathname);
+    if (!route) {
+      const proves = prove ?? request.headers.has("authorization");
+      return proves ? this.#prove(request, url, operation) : this.#fetch(request);
+    }
+    const asked = this.#ask(request, url, { sealQuery, pad, operation, once: route.once });
+    Object.assign(asked, await readBody(request, from, init.body));
+    return this.#follow(asked);
+  }
+
+  /** Sealed Server-Sent Events, as an EventTarget in the manner of EventSource. */
+  eventSource(url, init = {}) {
+    const sealsId = this.#allowed.has("last-event-id");
+    return new SealedEventSource(new URL(url, this.#base).href, (id) => {
+      const headers = new Headers(init.headers);
+      headers.set("accept", "text/event-stream");
+      // An event's name came sealed.
+      if (id && sealsId) headers.set("last-event-id", id);
+      return { headers, fetch: (signal) => this.fetch(url, { ...init, headers, signal }) };
+    });
+  }
+
+  #route(method, path) {
+    // A second slash is no way into the clear.
+    const target = canonicalTarget(path).replace(/\/{2,}/g, "/");
+    return this.#routes.find(({ pattern, methods }) => methods.has(method) && pattern.test(target));
+  }
+
+  /** A request as it is sealed, as often as it has to be. */
+  #ask(request, url, { once = false, operation, ...options }) {
+    const { method, signal, redirect, credentials, referrer, referrerPolicy, keepalive } = request;
+    configured(!request.integrity, "`integrity` would be of what is sealed");
+    const [headers, outer] = [[], []];
+    for (const header of request.headers) (this.#allowed.has(header[0]) ? headers : outer).push(header);
+    const sealQuery = options.sealQuery ?? this.#defaults.sealQuery;
+    const mode = request.mode === "same-origin" ? "same-origin" : "cors";
+    return {
+      method,
+      url,
+      headers,
+      outer: outer.filter(([name]) => !SET_HERE.has(name)),
+      once,
+      hides: sealQuery || url.search.length < 2,
+      pad: options.pad ?? this.#defaults.pad,
+      operation: operation ?? this.#operationOf(method, once),
+      content: null,
+      redirect,
+      redirected: false,
+      signal,
+      init: { credentials, mode, referrer, referrerPolicy, keepalive, cache: "no-store", redirect: "manual", signal },
+    };
+  }
+
+  #operationOf(method, once) {
+    return once || !SAFE.has(method) ? this.operation() : undefined;
+  }
+
+  async #follow(asked) {
+    let answer = await this.#exchange(asked);
+    for (let left = MOST_REDIRECTS; left > 0; left--) {
+      const next = this.#redirected(asked, answer.opened);
+      if (next === null) break;
+      if (asked.redirect === "error") throw new Redirected("the answer is a redirect");
+      await answer.body?.cancel?.();
+      asked = next;
+      answer = await this.#exchange(asked);
+    }
+    return plainResponse(asked, answer);
+  }
+
+  /** Sends it, once more where the session is unknown or the clock was off. */
+  async #exchange(asked) {
+    let again = false;
+    let adjusted = false;
+    for (;;) {
+      const session = await unlessAborted(asked.signal, this.#sessions.get());
+      this.#demandTime(asked.operation);
+      const { response, exchange } = await this.#send(asked, session);
+      const field = response.headers.get("sealed");
+      if (field === null) {
+        const error = await untrusted(response);
+        if (again || error.claims !== "session-unknown") throw error;
+        again = true;
+        this.#sessions.forget(session);
+        continue;
+      }
+      const answer = await openAnswer(exchange, field, response);
+      const time = staleTime(answer.opened, answer.body);
+      if (time === undefined || adjusted) return answer;
+      adjusted = true;
+      this.#clock.set(time);
+    }
+  }
+
+  /** The service may have forgotten an operation that began long ago. */
+  #demandTime(operation) {
+    if (!operation) return;
+    const now = this.#clock.now();
+    operation.started ??= now;
+    if (now - operation.started > GIVE_UP) throw new GivenUp("the operation was given up; its outcome is unknown");
+  }
+
+  async #send(asked, session) {
+    const { method, content, contentType, headers, pad } = asked;
+    const [target, query] = targetOf(asked);
+    const request = { method, target, query, contentType, headers, op: asked.operation?.op };
+    const { prepared } = session;
+    session.prepared = undefined;
+    const options = { iat: this.#clock.serverTime(), allowed: this.#allowed, prepared };
+    const made =
+      content instanceof Blob
+        ? await sealBlob(session, request, content, options)
+        : await sealRequest(session, request, content, { ...options, pad });
+    const outer = [...asked.outer, ["sealed", made.seal]];
+    if (content !== null) outer.push(["content-type", content instanceof Blob ? RECORDS_TYPE : JSON_TYPE]);
+    const url = asked.url.origin + asked.url.pathname + (asked.hides ? "" : asked.url.search);
+    const sending = this.#fetch(url, { ...asked.init, method, headers: outer, body: made.body ?? undefined });
+    // While the answer is under way, there is time.
+    session.prepared ??= prepare(session);
+    return { response: await answered(sending), exchange: made.exchange };
+  }
+
+  /** The request that a redirect asks for; null where there is none, or it leads to what is not sealed. */
+  #redirected(asked, { status, headers }) {
+    const [, location] = headers.find(([name]) => name === "location") ?? [];
+    if (!REDIRECTS.has(status) || location === undefined || asked.redirect === "manual") return null;
+    if (asked.redirect === "error") return asked;
+    const keeps = status > 303 || SAFE.has(asked.method);
+    const method = keeps || (status !== 303 && asked.method !== "POST") ? asked.method : "GET";
+    const url = URL.canParse(location, asked.url) && new URL(location, asked.url);
+    const isInside = url && url.origin === this.#base.origin && !url.pathname.startsWith("//");
+    const route = isInside && this.#route(method, url.pathname);
+    if (!route) return null;
+    const { once } = route;
+    const dropped = method === asked.method ? {} : { content: null, contentType: undefined };
+    const hides = asked.hides || url.search.length < 2;
+    return { ...asked, ...dropped, method, url, hides, once, redirected: true, operation: this.#operationOf(method, once) };
+  }
+
+  /** A seal without a body proves who sends a request in clear. */
+  async #prove(request, url, operation = this.#operationOf(request.method, false)) {
+    const [target] = targetOf({ url, hides: false });
+    for (let again = false; ; again = true) {
+      const session = await unlessAborted(request.signal, this.#sessions.get());
+      this.#demandTime(operation);
+      const iat = this.#clock.serverTime();
+      const asked = { method: request.method, target, op: operation?.op };
+      const { seal } = await sealRequest(session, asked, null, { iat });
+      const sending = new Request(again ? request : request.clone(), { cache: "no-store" });
+      sending.headers.set("sealed", seal);
+      const response = await this.#fetch(sending);
+      if (again || response.status !== 401) return response;
+      if ((await untrusted(response.clone())).claims !== "session-unknown") return response;
+      this.#sessions.forget(session);
+    }
+  }
+}
+
+/** The target, and the query that it does not show. */
+function targetOf({ url, hides }) {
+  const query = url.search.slice(1);
+  return hides ? [canonicalTarget(url.pathname), query || undefined] : [canonicalTarget(url.pathname, query)];
+}
+
+/** Bytes for an envelope; for records a Blob, which can be sent twice and need not be in memory. */
+async function readBody(request, from, body) {
+  if (request.body === null) return {};
+  const isLarge = [FormData, Blob, ReadableStream].some((kind) => body instanceof kind);
+  const isUnknown = from instanceof Request && !body;
+  let content = isLarge || isUnknown ? await request.blob() : new Uint8Array(await request.arrayBuffer());
+  // Browsers that do not tell whether there is a body have an empty one then.
+  if (request.body === undefined && !(content.size ?? content.length)) return {};
+  if (!isLarge && content.size <= MOST_CONTENT) content = new Uint8Array(await content.arrayBuffer());
+  if (content.length > MOST_CONTENT) content = new Blob([content]);
+  return { content, contentType: request.headers.get("content-type") ?? "application/octet-stream" };
+}
+
+async function sealBlob(session, request, blob, options) {
+  const { records, ...made } = await sealStream(session, request, { ...options, length: blob.size });
+  const read = (at) => blob.slice(at, at + MOST_CONTENT).arrayBuffer();
+  const parts = [];
+  let ahead = read(0);
+  for (let at = MOST_CONTENT; at - MOST_CONTENT < blob.size; at += MOST_CONTENT) {
+    const piece = new Uint8Array(await ahead);
+    ahead = read(at);
+    parts.push(new Blob([await records.push(piece)]));
+  }
+  return { ...made, body: new Blob([...parts, await records.finish()]) };
+}
+
+async function openAnswer(exchange, field, response) {
+  try {
+    const opened = await openResponse(exchange, field);
+    if (opened.body !== "records") {
+      return { opened, body: await opened.open(await answered(readAll(response, MOST_ENVELOPE))) };
+    }
+    const download = new Download(response, opened.openStream());
+    await download.start();
+    return { opened, body: new ReadableStream(download) };
+  } catch (error) {
+    // What is not read any more; a body that is read already says no.
+    response.body?.cancel().catch(() => {});
+    throw error;
+  }
+}
+
+/** Others may wait for the same, so it goes on. */
+function unlessAborted(signal, promise) {
+  return new Promise((resolve, reject) => {
+    const abort = () => reject(signal.reason);
+    signal.addEventListener("abort", abort, { once: true });
+    if (signal.aborted) abort();
+    Promise.resolve(promise)
+      .then(resolve, reject)
+      .finally(() => signal.removeEventListener("abort", abort));
+  });
+}
+
+// ---------------------------------------------------------------------------------- Server-Sent Events
+
+const EVENT_STREAM = /^text\/event-stream *(;|$)/i;
+
+class SealedEventSource extends EventTarget {
+  static CONNECTING = 0;
+  static OPEN = 1;
+  static CLOSED = 2;
+
+  readyState = 0;
+  lastEventId = "";
+  retry = 3000; // milliseconds
+  onopen = null;
+  onmessage = null;
+  onerror = null;
+  #open;
+  #closing = new AbortController();
+
+  constructor(url, open) {
+    super();
+    this.url = url;
+    this.#open = open;
+    this.#run();
+  }
+
+  close() {
+    this.readyState = 2;
+    this.#closing.abort();
+  }
+
+  async #run() {
+    while (this.readyState !== 2) {
+      let fault = null;
+      try {
+        await this.#read(await this.#open(this.lastEventId).fetch(this.#closing.signal));
+      } catch (error) {
+        fault = error;
+      }
+      if (this.readyState === 2) return;
+      this.readyState = 0;
+      if (fault instanceof ConfigError) this.close();
+      this.#tell(Object.assign(new Event("error"), { error: fault }));
+      if (this.readyState === 0) await this.#wait();
+    }
+  }
+
+  #wait() {
+    return new Promise((resolve) => {
+      const timer = setTimeout(resolve, this.retry);
+      this.#closing.signal.addEventListener("abort", () => (clearTimeout(timer), resolve()), { once: true });
+    });
+  }
+
+  async #read(response) {
+    const isStream = response.status === 200 && EVENT_STREAM.test(response.headers.get("content-type"));
+    configured(isStream, "the answer is no event stream");
+    this.#closing.signal.throwIfAborted();
+    this.readyState = 1;
+    this.#tell(new Event("open"));
+    let lines = "";
+    let event = {};
+    for await (const text of pieces(response.body.pipeThrough(new TextDecoderStream()))) {
+      lines += text;
+      // A CR at the end may be half of a line's end.
+      const whole = lines.split(/\r\n|\n|\r(?!$)/);
+      lines = whole.pop();
+      for (const line of whole) event = this.#take(line, event);
+    }
+  }
+
+  /** One line of a stream, as the HTML standard reads it. */
+  #take(line, event) {
+    if (line === "") {
+      this.#dispatch(event);
+      return {};
+    }
+    const [, field, value] = /^([^:]*):? ?(.*)$/s.exec(line);
+    if (field === "data") event.data = event.data === undefined ? value : `${event.data}\n${value}`;
+    if (field === "event") event.type = value;
+    if (field === "id" && !value.includes("\0")) this.lastEventId = value;
+    if (field === "retry" && /^\d+$/.test(value)) this.retry = Number(value);
+    return event;
+  }
+
+  #dispatch({ type, data }) {
+    if (data === undefined || this.readyState === 2) return;
+    const { origin } = new URL(this.url);
+    this.#tell(new MessageEvent(type || "message", { data, lastEventId: this.lastEventId, origin }));
+  }
+
+  #tell(event) {
+    this[`on${event.type}`]?.(event);
+    this.dispatchEvent(event);
+  }
+}
+
+/** Not all browsers iterate over streams. */
+async function* pieces(stream) {
+  const reader = stream.getReader();
+  for (let read = await reader.read(); !read.done; read = await reader.read()) yield read.value;
+}
