@@ -1,5 +1,6 @@
 """Flask-Sealed encrypts the payloads of chosen Flask views, on top of TLS and JWT."""
 
+from .current import current as current
 from .errors import ConfigError as ConfigError
 from .errors import GivenUp as GivenUp
 from .errors import HttpsRequired as HttpsRequired
@@ -12,6 +13,7 @@ from .errors import SealedError as SealedError
 from .errors import SealedRequired as SealedRequired
 from .errors import SessionUnknown as SessionUnknown
 from .errors import Stale as Stale
+from .errors import TokenUnbound as TokenUnbound
 from .errors import TooLarge as TooLarge
 from .errors import TooSlow as TooSlow
 from .errors import Unavailable as Unavailable

@@ -14,13 +14,15 @@
         ├── Refused            400  every cryptographic failure, one indistinguishable answer
         ├── Stale              400  made too long ago, or in the future; has the server's time
         ├── SessionUnknown     401  no key opens this ticket; the client makes a new handshake
+        ├── TokenUnbound       401  the token belongs to another key than the seal's, or to none
         ├── HttpsRequired      403  a sealed view was asked for over plain HTTP
         ├── Replayed           409  this operation was seen before
         ├── TooLarge           413  more bytes than the application accepts
         └── Unavailable        503  what freshness depends on cannot answer
 
-Every refusal class has a stable ``code``, the HTTP ``status`` that it is answered with, and a
-``title``; an instance adds a ``detail`` that says what to do and never quotes the message.
+Every refusal class has a stable ``code``, the HTTP ``status`` that it is answered with, a
+``title``, and ``sealed``, which says whether a sealed view answers it sealed; an instance adds a
+``detail`` that says what to do and never quotes the message.
 """
 
 from __future__ import annotations
@@ -77,6 +79,7 @@ class Refusal(SealedError):
     code: ClassVar[str]
     status: ClassVar[int]
     title: ClassVar[str]
+    sealed: ClassVar[bool] = False
 
     def __init__(self, detail: str) -> None:
         super().__init__(detail)
@@ -135,6 +138,7 @@ class Stale(Refusal):
     code = "stale"
     status = 400
     title = "The sealed message is not fresh"
+    sealed = True
 
     def __init__(self, server_time: int) -> None:
         super().__init__("The clocks differ too much, or the message was on its way too long.")
@@ -152,12 +156,25 @@ class SessionUnknown(Refusal):
         super().__init__("The session has expired, or its key is gone; make a new handshake.")
 
 
+class TokenUnbound(Refusal):
+    """A token came without the proof that its sender holds the key that it is bound to."""
+
+    code = "token-unbound"
+    status = 401
+    title = "The token is not this client's"
+    sealed = True
+
+    def __init__(self) -> None:
+        super().__init__("The token is bound to another client's key, or to none; log in again.")
+
+
 class Replayed(Refusal):
     """The operation was seen before: it is done, or its outcome is unknown."""
 
     code = "replayed"
     status = 409
     title = "The operation was seen before"
+    sealed = True
 
     def __init__(self) -> None:
         super().__init__("This operation was received before: it is done, or its outcome unknown.")

@@ -3,32 +3,39 @@
 from __future__ import annotations
 
 import functools
-import json
 import logging
+import time
 from collections.abc import Callable
 from http import HTTPStatus
-from ipaddress import ip_address
 from threading import Lock
 from typing import Any
 
 from flask import Blueprint, Flask, Request, Response
 
-from .config import Profile, Settings, demand_level3_key, load
-from .errors import ConfigError, HttpsRequired, Refusal
-from .level3 import Level3, makes_usual_json
-from .policy import Policies, Policy, read_policies, seal_blueprint
+from . import signals
+from .config import ProfileName, demand_level3_key, load
+from .errors import ConfigError, Refusal, TokenUnbound
+from .level3 import Level3
+from .policy import Policies, Policy, check_hosts, read_policies, seal_blueprint
+from .profile import Profile
+from .refusals import demand_https, refuse
+from .responses import makes_usual_json, own_response
+from .session import SEAL, SessionProfile
+from .stores import open_store
+from .tokens import bind_tokens, prepare_tokens
+from .views import OWN, add_views, check_views
 from .window import (
+    Proof,
     Window,
     after_request_functions,
     current_context,
+    current_request,
     guard_logging,
+    guard_teardown,
     hide_locals,
     open_first,
-    own_response,
     seal_first,
 )
-
-_THIS_MACHINE = frozenset(("127.0.0.1", "::1"))
 
 # What Flask makes a new response from, and what it makes JSON from.
 _PLAIN_VALUES = frozenset((dict, list, str, bytes))
@@ -48,17 +55,22 @@ class Sealed:
             self.init_app(app)
 
     def init_app(self, app: Flask) -> None:
-        """Read the application's settings and put the hooks in.
+        """Read the application's settings, put the hooks in, and add the extension's own views.
 
         :raises ConfigError: when a setting is missing or wrong.
         """
         if "sealed" in app.extensions:
             raise ConfigError("this application has a `Sealed` already; leave one of them")
-        side = _ServerSide(load(app.config))
-        app.extensions["sealed"] = side
+        side = app.extensions["sealed"] = _ServerSide(app)
+        if side.settings.keyring is not None:
+            add_views(app, side.settings, side.settings.keyring, side.prepare, side.now)
         open_first(app, side.open_request)
         app.after_request(side.seal_response)
+        side.own_responses(app)
+        # As early as can be; what comes after this extension is found at the first request.
+        bind_tokens(app)
         guard_logging()
+        guard_teardown(app)
 
     def blueprint(
         self,
@@ -66,29 +78,71 @@ class Sealed:
         *,
         request: bool = True,
         response: bool = True,
-        profile: Profile | None = None,
+        profile: ProfileName | None = None,
+        once: bool = False,
+        kem: bool = False,
+        pad: bool = False,
     ) -> None:
         """Seal all views of a blueprint, before it is registered; a view's own ``@sealed`` goes
         before it.
 
         The parameters are those of :func:`~flask_sealed.sealed`.
         """
-        policy = Policy(request=request, response=response, profile=profile)
+        policy = Policy(
+            request=request, response=response, profile=profile, once=once, kem=kem, pad=pad
+        )
         seal_blueprint(blueprint, policy)
 
 
 class _ServerSide:
     """What the extension holds for one application."""
 
-    def __init__(self, settings: Settings) -> None:
-        self.settings = settings
+    def __init__(self, app: Flask) -> None:
+        self.settings = load(app)
+        #: Tells the seconds since 1970 that requests are judged by; tests put another in place.
+        self.clock: Callable[[], float] = time.time
         self._policies: Policies | None = None
-        self._level3: Level3
+        self._profiles = self._make_profiles(app)
         self._usual_json = False
         self._lock = Lock()
 
     def __repr__(self) -> str:
         return f"<flask_sealed for {self.settings!r}>"
+
+    def _make_profiles(self, app: Flask) -> dict[ProfileName, Profile]:
+        settings = self.settings
+        profiles: dict[ProfileName, Profile] = {}
+        if settings.level3_key is not None:
+            profiles["level3"] = Level3(settings.level3_key, settings.max_body)
+        if settings.keyring is not None:
+            if settings.replay_store == "memory://" and not (app.debug or app.testing):
+                logger.warning(
+                    "SEALED_REPLAY_STORE is memory://, which one process remembers alone: with"
+                    " more than one worker, an operation can happen once in each"
+                )
+            store = open_store(
+                settings.replay_store,
+                folder=app.instance_path,
+                name=settings.audience,
+                # In debugging and tests nothing can have been done before a store begins.
+                clock=_long_ago if app.debug or app.testing else time.time,
+            )
+            profiles["session"] = SessionProfile(settings, settings.keyring, store, self.now)
+        return profiles
+
+    @property
+    def headers(self) -> frozenset[str]:
+        """The request headers that may travel sealed, in lower case."""
+        session = self._profiles.get("session")
+        return session.headers if isinstance(session, SessionProfile) else self.settings.headers
+
+    def now(self) -> int:
+        """The time, in seconds since 1970."""
+        return int(self.clock())
+
+    def profile(self, policy: Policy) -> Profile:
+        """The profile that a policy asks for."""
+        return self._profiles[policy.profile or self.settings.profile]
 
     def open_request(self) -> Response | None:
         """The hook before a request: open what is sealed, answer what has to be refused."""
@@ -96,19 +150,36 @@ class _ServerSide:
         request: Request = context.request
         policy = self.policy(context.app, request)
         if policy is None:
-            return None
-        window = Window(request, policy.response)
+            return self._prove(context) if SEAL in request.environ else None
+        profile = self.profile(policy)
+        window = Window(request, profile if policy.response and self.settings.enabled else None)
+        # Ahead of all other functions after this request, those of blueprints included: where one
+        # of them fails, whatever answers that has been sealed before it fails again.
+        after_request_functions(context).insert(0, self.seal_response)
         try:
-            if request.scheme != "https" and request.remote_addr not in _THIS_MACHINE:
-                self._demand_https(context.app, request)
-            if policy.request:
-                opened = self._level3.open_request(request)
-                if opened is not None:
-                    window.hold(*opened)
+            demand_https(context.app, self.settings, request)
+            if self.settings.enabled:
+                profile.open_request(window, request, policy)
+                window.sealed_in = profile.name
         except Refusal as refusal:
-            logger.info("refused a request to %s: %s", request.endpoint, refusal.code)
-            window.settled = _problem(context.app, refusal)
-        return window.settled
+            answer = refuse(context.app, request, refusal)
+            if not refusal.sealed:
+                window.settled, window.profile = answer, None
+            return answer
+        window.admit()
+        return None
+
+    def _prove(self, context: Any) -> Response | None:
+        """Open the seal that comes to a view that is not sealed, as a proof of who sends it."""
+        request: Request = context.request
+        profile = self._profiles.get("session")
+        if request.url_rule is None or not isinstance(profile, SessionProfile):
+            return None
+        try:
+            profile.prove(request)
+        except Refusal as refusal:
+            return refuse(context.app, request, refusal)
+        return None
 
     def seal_response(self, response: Response) -> Response:
         """The hook after a request: seal what did not come out of a window, such as errors."""
@@ -116,13 +187,51 @@ class _ServerSide:
         request: Request = context.request
         window = Window.of(request)
         if window is not None and window.settled is response:
-            return response
+            return _told(context.app, window, response)
         policy = self.policy(context.app, request)
-        if policy is not None and policy.response:
-            self._seal_or_withhold(context, response)
-            if window is not None:
-                window.settled = response
-        return response
+        if policy is None or not policy.response or not self.settings.enabled:
+            return response
+        if window is None:
+            return self._seal_late(response)
+        profile = self.profile(policy)
+        self._seal_or_withhold(context, window, profile, response)
+        window.settled = response
+        return _told(context.app, window, response)
+
+    def _seal_late(self, response: Response) -> Response:
+        """Open a request that was answered before its hook ran, to seal the answer.
+
+        Functions that look at URLs run before all hooks, and often end a request that names
+        nothing.
+        """
+        refusal = self.open_request()
+        if refusal is not None:
+            _blank(response)  # In case that an error comes later, as below.
+            response = refusal
+        return self.seal_response(response)
+
+    def own_responses(self, app: Flask) -> None:
+        """Have each request to a sealed view answered with a response of its own.
+
+        What error handlers and hooks return may be one object for all requests, sealed views and
+        others, and is sealed in place.
+        """
+        make = app.make_response
+
+        def make_own(rv: Any) -> Response:
+            response = make(rv)
+            request, policies = current_request(), self._policies
+            rule = None if request is None else request.url_rule
+            if request is None or rule is None or policies is None:
+                return response
+            if (rule.endpoint, request.method) not in policies:
+                return response
+            window = Window.of(request)
+            if window is not None and (window.outside or window.settled is response):
+                return response
+            return own_response(response)
+
+        app.make_response = make_own  # type: ignore[method-assign]
 
     def policy(self, app: Flask, request: Request) -> Policy | None:
         """What a request's endpoint and method demand, ``None`` where they are unsealed.
@@ -146,7 +255,8 @@ class _ServerSide:
         with self._lock:
             if self._policies is None:
                 policies = read_policies(app)
-                self.check(policies)
+                self.check(app, policies)
+                self._prepare_tokens(app)
                 for endpoint in {endpoint for endpoint, _ in policies} & app.view_functions.keys():
                     view = app.view_functions[endpoint]
                     app.view_functions[endpoint] = self._windowed(app, endpoint, view)
@@ -155,18 +265,36 @@ class _ServerSide:
                 self._policies = policies
             return self._policies
 
-    def check(self, policies: Policies) -> None:
+    def _prepare_tokens(self, app: Flask) -> None:
+        def answer(refusal: TokenUnbound) -> Response:
+            return refuse(app, current_context().request, refusal)
+
+        header = prepare_tokens(app, self.settings, answer)
+        profile = self._profiles.get("session")
+        if header is not None and isinstance(profile, SessionProfile):
+            profile.allow(header)
+
+    def check(self, app: Flask, policies: Policies) -> None:
         """Make sure that every sealed view can be.
 
-        :raises ConfigError: where one has no profile, or its profile no key.
+        :raises ConfigError: where its profile cannot do what it demands, or has no key, or a view
+            has the path of one of the extension's own.
         """
+        check_views(app)
+        check_hosts(app, policies, self.settings.profile, own=OWN)
         for (endpoint, _), policy in policies.items():
-            if (policy.profile or self.settings.profile) is None:
+            name = policy.profile or self.settings.profile
+            try:
+                policy.check(name)
+                if name == "level3":
+                    demand_level3_key(self.settings.level3_key)
+            except ConfigError as error:
+                raise ConfigError(f"the sealed view {endpoint!r}: {error}") from None
+            if name not in self._profiles:
                 raise ConfigError(
-                    f"the sealed view {endpoint!r} has no profile: set SEALED_PROFILE, or write"
-                    ' `@sealed(profile="level3")`'
+                    f"the sealed view {endpoint!r} has the profile session, and the application's"
+                    " is level3: set SEALED_KEYRING to the path of a keyring, too"
                 )
-            self._level3 = Level3(demand_level3_key(self.settings), self.settings.max_body)
 
     def _windowed(self, app: Flask, endpoint: str, view: Callable[..., Any]) -> Callable[..., Any]:
         """The whole view function, whatever decorators it has, inside the window."""
@@ -182,16 +310,18 @@ class _ServerSide:
                 return synchronous(**view_args)  # another method of the endpoint
             if window.outside is not None:
                 return synchronous(**view_args)  # one view calls another
+            window.demand_admitted()
             window.enter(context)
             try:
                 return self._respond(context, window, synchronous, view_args)
             except BaseException as error:
                 hide_locals(context.app, error)
-                # Ahead of all other functions after this request, those of blueprints included.
-                after_request_functions(context).insert(0, self.seal_response)
-                raise
+                if not isinstance(error, TokenUnbound):
+                    raise
             finally:
                 window.leave(context)
+            # Not by an error handler: extensions such as Flask-RESTful put their own before it.
+            return refuse(context.app, context.request, TokenUnbound())
 
         return windowed
 
@@ -200,68 +330,54 @@ class _ServerSide:
     ) -> Response:
         """A view's answer, with all that its author wrote for it done inside the window."""
         app: Flask = context.app
+        profile = window.profile
         functions = after_request_functions(context)
         others = len(functions)
         value = view(**view_args)
         untouched = len(functions) == others and type(value) in _PLAIN_VALUES
-        if (
-            untouched
-            and window.seals_response
-            and self._usual_json
-            and type(value) in _JSON_VALUES
-        ):
-            response = window.settled = self._level3.json_response(app, value)
+        usual = untouched and self._usual_json and context.request.method != "HEAD"
+        if usual and profile is not None and type(value) in _JSON_VALUES:
+            response = window.settled = profile.json_response(window, context, value)
             return response
         response = app.make_response(value)
         while len(functions) > others:
             response = app.ensure_sync(functions.pop(others))(response)
         if not untouched:
             response = own_response(response)
-        if window.seals_response:
-            self._level3.seal_response(context.request, response)
+        if profile is not None:
+            profile.seal_response(context, window, response)
             window.settled = response
         elif response.is_streamed:
             window.stream(context, response)
         return response
 
-    def _demand_https(self, app: Flask, request: Request) -> None:
-        """Refuse plain HTTP where browsers would not call the context secure either."""
-        waived = app.testing or not self.settings.require_https
-        if not waived and not _is_loopback(request.remote_addr):
-            raise HttpsRequired(
-                "This view answers over HTTPS only. Behind a proxy that ends TLS, the application"
-                " needs werkzeug.middleware.proxy_fix.ProxyFix."
-            )
-
-    def _seal_or_withhold(self, context: Any, response: Response) -> None:
+    def _seal_or_withhold(
+        self, context: Any, window: Window, profile: Profile, response: Response
+    ) -> None:
         try:
-            self._level3.seal_response(context.request, response)
+            profile.seal_response(context, window, response)
         except Exception as error:
             # Flask answers with the unsealed response where an error comes this late.
             _blank(response)
             hide_locals(context.app, error)
             logger.exception("a response could not be sealed, and was withheld")
+            if window.exchange is not None:
+                profile.seal_response(context, window, response)
 
 
-def _is_loopback(address: str | None) -> bool:
-    try:
-        return ip_address(address or "").is_loopback
-    except ValueError:
-        return False
+def _long_ago() -> float:
+    return 0
 
 
-def _problem(app: Flask, refusal: Refusal) -> Response:
-    """A refusal as RFC 9457 says it."""
-    body = {
-        "type": f"urn:flask-sealed:{refusal.code}",
-        "title": refusal.title,
-        "status": refusal.status,
-        "detail": refusal.detail,
-    }
-    response = app.response_class(
-        json.dumps(body), refusal.status, content_type="application/problem+json"
-    )
-    response.headers["Cache-Control"] = "no-store"
+def _told(app: Flask, window: Window, response: Response) -> Response:
+    """A response that leaves, after receivers of the signal have been told that it is sealed."""
+    profile = window.profile
+    if signals.sealed.receivers and profile is not None and not window.told:
+        window.told = True  # An error's response comes here twice.
+        request: Request = current_context().request
+        proof = Proof.of(request)
+        sid = None if proof is None else proof.sid
+        signals.sealed.send(app, endpoint=request.endpoint, profile=profile.name, sid=sid)
     return response
 
 

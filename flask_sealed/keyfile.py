@@ -10,18 +10,20 @@ such modes, and there is no check.
 
 from __future__ import annotations
 
+import logging
 import os
 import shlex
 import stat
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from pathlib import Path
+from threading import Lock
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from .errors import ConfigError
+from .errors import ConfigError, Unavailable
 from .protocol.keys import KeyRing
 from .protocol.rotation import new_ring
 
@@ -31,6 +33,8 @@ _OF_ROOT = 0o640
 _OF_USER = 0o600
 _MOST_BYTES = 1024 * 1024
 
+logger = logging.getLogger("flask_sealed")
+
 
 def read_keyring(path: str | Path) -> KeyRing:
     """Read a keyring from its file.
@@ -39,7 +43,7 @@ def read_keyring(path: str | Path) -> KeyRing:
         keyring; with what to do about it.
     """
     # Without a variable for the text: error reports show the variables of frames.
-    return KeyRing.from_json(_read(Path(path)))
+    return KeyRing.from_json(read_secret(Path(path)))
 
 
 def write_keyring(path: str | Path, ring: KeyRing) -> None:
@@ -53,7 +57,7 @@ def write_keyring(path: str | Path, ring: KeyRing) -> None:
     path = Path(path)
     if path.is_symlink():
         raise ConfigError(f"{path} is a symbolic link; name the file itself: {path.resolve()}")
-    with _written(path, ring) as temporary:
+    with _written(path, ring.to_json) as temporary:
         os.replace(temporary, path)
 
 
@@ -66,11 +70,18 @@ def create_keyring(path: str | Path) -> KeyRing:
     """
     path = Path(path)
     if not path.exists():
-        identity, backup = Ed25519PrivateKey.generate(), Ed25519PrivateKey.generate()
-        ring = new_ring(identity, backup, now=int(time.time()), random=os.urandom)
-        # A link never replaces anything: whose comes second fails.
-        with _written(path, ring) as temporary, suppress(FileExistsError):
-            os.link(temporary, path)
+        _make(path)
+    return read_keyring(path)
+
+
+def make_keyring(path: str | Path) -> KeyRing:
+    """Make a keyring's file, with new keys. What is there already is left alone.
+
+    :raises ConfigError: where there is a file, or it cannot be written.
+    """
+    path = Path(path)
+    if not _make(path):
+        raise ConfigError(f"{path} is there already, and was left alone; name another path")
     return read_keyring(path)
 
 
@@ -88,7 +99,72 @@ def update_keyring(path: str | Path, change: Callable[[KeyRing], KeyRing]) -> Ke
     return ring
 
 
-def _read(path: Path) -> bytes:
+class KeyFile:
+    """A keyring that follows its file: read again when the file has changed, at intervals.
+
+    Threads may share it.
+
+    :param path: the file; ``None`` where there is none to follow.
+    :param ring: what was read from it.
+    :param reload: how long a ring is used before the file is looked at again, in seconds.
+    """
+
+    def __init__(self, path: Path | None, ring: KeyRing, reload: float) -> None:
+        self._path = path
+        self._ring = ring
+        self._reload = reload
+        # None: the first look reads it, since it may have changed meanwhile.
+        self._version: tuple[int, ...] | None = None
+        self._until = time.monotonic() + reload
+        self._lock = Lock()
+
+    def __repr__(self) -> str:
+        return f"<KeyFile {self._path}>"
+
+    @classmethod
+    def read(cls, path: Path, reload: float) -> KeyFile:
+        """Read the file for the first time.
+
+        :raises ConfigError: as :func:`read_keyring`.
+        """
+        return cls(path, read_keyring(path), reload)
+
+    def ring(self) -> KeyRing:
+        """The keyring as it is now.
+
+        :raises Unavailable: where the file cannot be read any more, until it can: an old ring
+            would go on with keys that were taken out.
+        """
+        if time.monotonic() < self._until or self._path is None:
+            return self._ring
+        with self._lock:
+            if time.monotonic() >= self._until:
+                self._look(self._path)
+            return self._ring
+
+    def _look(self, path: Path) -> None:
+        fault = None
+        try:
+            with _faults(path):
+                status = path.stat()
+            # Its owner and mode are checked again, too, when they change: `ctime` tells.
+            version = status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
+            if version != self._version:
+                self._ring = read_keyring(path)
+        except ConfigError as error:
+            fault = str(error)
+        if fault is not None:
+            logger.error("the keyring cannot be read again, so nothing is opened: %s", fault)
+            raise Unavailable("The service cannot read its keys.")
+        self._version = version
+        self._until = time.monotonic() + self._reload
+
+
+def read_secret(path: Path) -> bytes:
+    """The text of a file that nobody else can read.
+
+    :raises ConfigError: where it cannot be read, or others can read or change it.
+    """
     with _faults(path), open(path, "rb", opener=_open) as file:
         _check(path, os.fstat(file.fileno()))
         return file.read(_MOST_BYTES)
@@ -103,7 +179,7 @@ def _check(path: Path, status: os.stat_result) -> None:
     if not stat.S_ISREG(status.st_mode):
         raise ConfigError(f"{path} is no regular file")
     if status.st_size > _MOST_BYTES:
-        raise ConfigError(f"{path} has more than {_MOST_BYTES} bytes, so it is no keyring")
+        raise ConfigError(f"{path} has more than {_MOST_BYTES} bytes, so it has no keys")
     if not _POSIX:
         return
     user = os.geteuid()
@@ -119,16 +195,39 @@ def _check(path: Path, status: os.stat_result) -> None:
         )
 
 
+def _make(path: Path) -> bool:
+    """Write a new keyring where there is no file; whether there was none."""
+    identity, backup = Ed25519PrivateKey.generate(), Ed25519PrivateKey.generate()
+    ring = new_ring(identity, backup, now=int(time.time()), random=os.urandom)
+    return make_secret(path, ring.to_json)
+
+
+def make_secret(path: Path, text: Callable[[], bytes]) -> bool:
+    """Write a file that nobody else can read, where there is none.
+
+    :param text: makes what is written: error reports show the variables of frames.
+    :returns: whether there was none.
+    :raises ConfigError: where it cannot be written.
+    """
+    with _written(path, text) as temporary:
+        try:
+            # A link never replaces anything: whose comes second fails.
+            os.link(temporary, path)
+        except FileExistsError:
+            return False
+    return True
+
+
 @contextmanager
-def _written(path: Path, ring: KeyRing) -> Iterator[str]:
-    """A file beside the path with the ring in it. When the block ends, it is gone."""
+def _written(path: Path, text: Callable[[], bytes]) -> Iterator[str]:
+    """A file beside the path with the text in it. When the block ends, it is gone."""
     with _faults(path):
         # With the mode 0600 from the beginning, and never a file that is there already.
         descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
         try:
             with open(descriptor, "wb") as file:
                 _keep_group(descriptor, path)
-                file.write(ring.to_json())
+                file.write(text())
                 file.flush()
                 os.fsync(descriptor)
             yield name

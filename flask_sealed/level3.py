@@ -11,16 +11,17 @@ import os
 from typing import Any
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from flask import Flask, Request, Response
-from flask.json.provider import DefaultJSONProvider
+from flask import Request, Response
 from werkzeug.datastructures import Headers
-from werkzeug.exceptions import RequestEntityTooLarge
 
-from .errors import ConfigError, Malformed, SealedRequired, TooLarge
+from .bodies import may_have_body, read_body
+from .config import ProfileName
+from .errors import ConfigError, Malformed, SealedRequired
+from .policy import Policy
 from .protocol import envelope
-from .window import made_of, read_body
+from .responses import BY_THE_PROXY, JSON, NO_STORE, close, made_of, whole_content
+from .window import Inside, Window
 
-JSON = "application/json"
 TYPE_HEADER = "Sealed-Content-Type"
 _TYPE_VARIABLE = "HTTP_SEALED_CONTENT_TYPE"
 
@@ -44,22 +45,15 @@ _REPLACED = {
     "repr-digest",
 }
 # Response headers with which the content is not what would be sealed.
-_BY_THE_PROXY = "the front server would send a file in clear; set USE_X_SENDFILE = False"
 _UNSEALABLE = {
     "content-encoding": "the encoding would be taken for the envelope's; leave the content as is",
     "content-range": "it is a part, and a part has no tag; send the whole",
-    "x-accel-redirect": _BY_THE_PROXY,
-    "x-lighttpd-send-file": _BY_THE_PROXY,
-    "x-sendfile": _BY_THE_PROXY,
+    **BY_THE_PROXY,
 }
 _NOT_KEPT = frozenset(_REPLACED | _UNSEALABLE.keys())
 _JSON_TYPE = ("Content-Type", JSON)
-_NO_STORE = ("Cache-Control", "no-store, no-transform")
 _LONGEST_TYPE = 256
 _NO_TYPE = f"not 1 to {_LONGEST_TYPE} ASCII characters"
-_CHUNKED = "HTTP_TRANSFER_ENCODING"
-_TERMINATED = "wsgi.input_terminated"
-_HTTP1 = ("HTTP/1.1", "HTTP/1.0")
 
 
 class Level3:
@@ -70,29 +64,28 @@ class Level3:
         which is read whole: an envelope has its tag at the start.
     """
 
+    name: ProfileName = "level3"
+
     def __init__(self, key: AESGCM, most: int) -> None:
         self._key = key
         self._most = most
 
-    def open_request(self, request: Request) -> tuple[bytes, str] | None:
-        """Open the body of a request.
+    def open_request(self, window: Window, request: Request, policy: Policy) -> None:
+        """Open the body of a request, where it has to be sealed; without one, where its method
+        needs none, there is nothing to seal.
 
-        :returns: the plaintext and its Content-Type; ``None`` where the request has no body, and
-            its method needs none.
         :raises Refusal: where the request is not sealed, or does not open.
         """
+        inside = self._open(request) if policy.request else None
+        if inside is not None:
+            window.hold(inside)
+
+    def _open(self, request: Request) -> Inside | None:
         environ = request.environ
         bodiless = request.method in _BODILESS
-        if bodiless:
-            # HTTP/1 announces a body by one of two headers. Later versions need not; and where the
-            # end of the input can be told, there might be one that nobody announces any more.
-            announced = environ.get("CONTENT_LENGTH") or _CHUNKED in environ
-            readable = environ.get("SERVER_PROTOCOL") not in _HTTP1 or _TERMINATED in environ
-            if not (announced or readable):
-                return None
-        if _CHUNKED in environ and environ.get("CONTENT_LENGTH"):
-            raise Malformed("A request has a Content-Length or a Transfer-Encoding, not both.")
-        body = _read(request, self._most)
+        if bodiless and not may_have_body(environ):
+            return None
+        body = read_body(request, self._most)
         if bodiless and not body:
             return None
         if environ.get("CONTENT_TYPE") != JSON and request.mimetype != JSON:
@@ -102,10 +95,11 @@ class Level3:
             )
         content_type = environ.get(_TYPE_VARIABLE)
         if content_type is None:
-            return envelope.open_(self._key, body), JSON
-        return envelope.open_(self._key, body, aad=_associated(content_type)), content_type
+            return Inside(body=envelope.open_(self._key, body), content_type=JSON)
+        plaintext = envelope.open_(self._key, body, aad=_associated(content_type))
+        return Inside(body=plaintext, content_type=content_type)
 
-    def seal_response(self, request: Request, response: Response) -> None:
+    def seal_response(self, context: Any, window: Window, response: Response) -> None:  # noqa: ARG002
         """Seal a response in place.
 
         :raises ConfigError: where the response cannot be sealed in this profile.
@@ -114,42 +108,30 @@ class Level3:
         response.status_code = response.status_code  # without a reason phrase of the view's own
         sealed = b""
         if response.status_code in _EMPTY:
-            getattr(response.response, "close", _nothing)()
+            close(response)
         else:
             aad = b""
             if content_type != JSON:
                 aad = content_type.encode()
-                headers += _type_headers(request, content_type)
+                headers += _type_headers(context.request, content_type)
             sealed = self._seal(_content(response, self._most), aad)
             headers += (_JSON_TYPE, ("Content-Length", str(len(sealed))))
-        response.headers = made_of(*headers, _NO_STORE)
+        response.headers = made_of(*headers, NO_STORE)
         response.response = [sealed]
 
-    def json_response(self, app: Flask, value: dict[str, Any] | list[Any]) -> Response:
+    def json_response(self, window: Window, context: Any, value: Any) -> Response:  # noqa: ARG002
         """What Flask makes of a dictionary or a list, sealed.
 
         It comes to the same as sealing Flask's own response, which this saves.
         """
-        text = app.json.dumps(value, separators=(",", ":"))
+        text = context.app.json.dumps(value, separators=(",", ":"))
         sealed = self._seal(f"{text}\n".encode(), b"")
-        headers = made_of(_JSON_TYPE, ("Content-Length", str(len(sealed))), _NO_STORE)
-        return app.response_class([sealed], headers=headers)
+        headers = made_of(_JSON_TYPE, ("Content-Length", str(len(sealed))), NO_STORE)
+        response: Response = context.app.response_class([sealed], headers=headers)
+        return response
 
     def _seal(self, plaintext: bytes, aad: bytes) -> bytes:
         return envelope.seal(self._key, plaintext, iv=os.urandom(12), aad=aad)
-
-
-def makes_usual_json(app: Flask) -> bool:
-    """Whether an application makes of a dictionary what Flask does by default."""
-    provider = app.json
-    return (
-        type(app).make_response is Flask.make_response
-        and app.response_class is Response
-        and isinstance(provider, DefaultJSONProvider)
-        and type(provider).response is DefaultJSONProvider.response
-        and provider.mimetype == JSON
-        and (not app.debug if provider.compact is None else provider.compact)
-    )
 
 
 def _split(headers: Headers) -> tuple[str, list[tuple[str, str]]]:
@@ -181,29 +163,15 @@ def _type_headers(request: Request, content_type: str) -> list[tuple[str, str]]:
 
 
 def _content(response: Response, most: int) -> bytes:
-    content = response.response
-    if isinstance(content, list):
-        return response.get_data()
-    if response.mimetype == "text/event-stream":
+    if response.is_streamed and response.mimetype == "text/event-stream":
         raise ConfigError("level3 seals whole responses, so it cannot seal a live event stream")
-    response.direct_passthrough = False
-    chunks, size = [], 0
-    try:
-        for chunk in response.iter_encoded():
-            size += len(chunk)
-            if size > most:
-                raise ConfigError(
-                    f"level3 seals whole responses, and this one streams more than {most} bytes;"
-                    " raise SEALED_MAX_BODY, or send less"
-                )
-            chunks.append(chunk)
-    finally:
-        getattr(content, "close", _nothing)()
-    return b"".join(chunks)
-
-
-def _nothing() -> None:
-    """Iterables without a `close` have nothing to close."""
+    content = whole_content(response, most)
+    if content is None:
+        raise ConfigError(
+            f"level3 seals whole responses, and this one streams more than {most} bytes;"
+            " raise SEALED_MAX_BODY, or send less"
+        )
+    return content
 
 
 def _associated(content_type: str) -> bytes:
@@ -215,16 +183,3 @@ def _associated(content_type: str) -> bytes:
 def _is_type(content_type: str) -> bool:
     # Without a single character it would be the same associated data as no header is.
     return 1 <= len(content_type) <= _LONGEST_TYPE and content_type.isascii()
-
-
-def _read(request: Request, most: int) -> bytes:
-    limit = min(most, request.max_content_length or most)
-    try:
-        body = read_body(request, limit)
-    except RequestEntityTooLarge:
-        body = None
-    except Exception:  # Each server has errors of its own for a body that does not come.
-        raise Malformed("The connection ended before the whole body had arrived.") from None
-    if body is None:
-        raise TooLarge(f"This service takes {limit} bytes at the most.")
-    return body

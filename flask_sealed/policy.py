@@ -12,7 +12,7 @@ from flask import Blueprint, Flask, request
 from flask.views import View
 from werkzeug.routing import Rule
 
-from .config import Profile, check_profile
+from .config import ProfileName, check_profile
 from .errors import ConfigError
 from .window import Window, demand_window
 
@@ -34,7 +34,13 @@ class Policy:
     #: Whether responses are sealed.
     response: bool = True
     #: The profile; ``None`` stands for the application's.
-    profile: Profile | None = None
+    profile: ProfileName | None = None
+    #: Whether safe requests, too, are taken once only.
+    once: bool = False
+    #: Whether the session has to be agreed on with ML-KEM-768.
+    kem: bool = False
+    #: Whether the length of responses is hidden, up to 12 %.
+    pad: bool = False
 
     def __post_init__(self) -> None:
         if not self.request and not self.response:
@@ -43,6 +49,20 @@ class Policy:
             )
         if self.profile is not None:
             check_profile(self.profile)
+            self.check(self.profile)
+
+    def check(self, profile: ProfileName) -> None:
+        """Make sure that a profile can do what is demanded.
+
+        :raises ConfigError: where it cannot.
+        """
+        if profile == "session" and not (self.request and self.response):
+            raise ConfigError(
+                "the profile session seals both directions or none: leave `request` and `response`"
+                ' away, or write `profile="level3"`'
+            )
+        if profile == "level3" and (self.once or self.kem or self.pad):
+            raise ConfigError("the profile level3 has no `once`, `kem` and `pad`; use session")
 
 
 #: What each endpoint and method demands.
@@ -55,7 +75,13 @@ def sealed(view: V, /) -> V: ...
 
 @overload
 def sealed(
-    *, request: bool = True, response: bool = True, profile: Profile | None = None
+    *,
+    request: bool = True,
+    response: bool = True,
+    profile: ProfileName | None = None,
+    once: bool = False,
+    kem: bool = False,
+    pad: bool = False,
 ) -> Callable[[V], V]: ...
 
 
@@ -65,7 +91,10 @@ def sealed(
     *,
     request: bool = True,
     response: bool = True,
-    profile: Profile | None = None,
+    profile: ProfileName | None = None,
+    once: bool = False,
+    kem: bool = False,
+    pad: bool = False,
 ) -> V | Callable[[V], V]:
     """Seal a view: a function, a coroutine function, a :class:`~flask.views.View` class, or a
     single method of a :class:`~flask.views.MethodView`.
@@ -73,13 +102,22 @@ def sealed(
     The place among other decorators does not matter, so long as those keep the attributes of the
     function, as :func:`functools.wraps` does. Where they do not, the view refuses to run.
 
-    :param request: whether requests have to be sealed. ``False`` for callers that send in clear
-        and only open responses, as the browser code of the Level 3 article.
-    :param response: whether responses are sealed, errors included.
-    :param profile: ``"level3"``; where it is left out, the setting ``SEALED_PROFILE`` says it.
-    :raises ConfigError: when neither direction is sealed, or the profile is unknown.
+    :param request: whether requests have to be sealed. ``False``, in Level 3 only, for callers
+        that send in clear and open responses, as the browser code of the article.
+    :param response: whether responses are sealed, errors included; ``False`` in Level 3 only.
+    :param profile: ``"session"`` or ``"level3"``; where it is left out, the setting
+        ``SEALED_PROFILE`` says it.
+    :param once: whether safe requests, such as GET, are taken once only, too, as unsafe ones are.
+        Clients have to name the operation. Of the profile session, as what follows.
+    :param kem: whether clients need ML-KEM-768, so that what is recorded now stays safe from a
+        later quantum computer.
+    :param pad: whether the length of responses is hidden: they grow by 12 % at the most.
+    :raises ConfigError: when neither direction is sealed, or the profile is unknown or cannot do
+        this.
     """
-    policy = Policy(request=request, response=response, profile=profile)
+    policy = Policy(
+        request=request, response=response, profile=profile, once=once, kem=kem, pad=pad
+    )
     if view is None:
         return functools.partial(_seal_view, policy)
     return _seal_view(policy, view)
@@ -119,6 +157,47 @@ def read_policies(app: Flask) -> Policies:
                 )
             table[rule.endpoint, method] = policy
     return table
+
+
+def check_hosts(app: Flask, policies: Policies, profile: ProfileName, *, own: str) -> None:
+    """Make sure that no header decides which sealed view a request reaches.
+
+    A seal names the path, and the audience stands for the host: anyone on the way can change
+    ``Host``. So all views of sessions have one host, or one subdomain, without variables.
+
+    :param profile: the application's.
+    :param own: what the endpoints of this package's own views begin with.
+    :raises ConfigError: where they have more.
+    """
+    hosts = _hosts_of_sessions(app, policies, profile, own)
+    for host, endpoint in hosts.items():
+        if "<" in host:
+            raise ConfigError(
+                f"the sealed view {endpoint!r} has the host {host!r}, whose variables are not"
+                " sealed: take them from the path"
+            )
+    if len(hosts) > 1:
+        raise ConfigError(
+            f"the sealed views {sorted(hosts.values())} have hosts of their own, and a seal does"
+            " not name the host: give all one, or make each host an application with an audience"
+            " of its own"
+        )
+
+
+def _hosts_of_sessions(
+    app: Flask, policies: Policies, profile: ProfileName, own: str
+) -> dict[str, str]:
+    """The hosts of sealed views, each with an endpoint; none where Flask does not ask for it."""
+    by_host = app.url_map.host_matching
+    if not by_host and not app.subdomain_matching:
+        return {}
+    hosts: dict[str, str] = {}
+    for rule in app.url_map.iter_rules():
+        for method in () if rule.endpoint.startswith(own) else rule.methods or ():
+            policy = policies.get((rule.endpoint, method))
+            if policy is not None and (policy.profile or profile) == "session":
+                hosts[(rule.host if by_host else rule.subdomain) or ""] = rule.endpoint
+    return hosts
 
 
 def is_automatic(rule: Rule, method: str) -> bool:

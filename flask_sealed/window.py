@@ -13,16 +13,21 @@ import traceback
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from copy import copy
+from dataclasses import dataclass
 from io import BytesIO
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any, TypeVar
 
 import flask.globals
 from flask import Flask, Request, Response
-from werkzeug.datastructures import EnvironHeaders, Headers
-from werkzeug.exceptions import ClientDisconnected
-from werkzeug.wsgi import get_input_stream
+from werkzeug.datastructures import EnvironHeaders
+from werkzeug.utils import cached_property
 
 from .errors import ConfigError
+from .protocol.handshake import Session
+
+if TYPE_CHECKING:
+    from .profile import Profile
+    from .protocol.exchange import ServerExchange
 
 # Flask 3.2 merged the request context into the application context, where `request` is read-only.
 _context: ContextVar[Any]
@@ -34,46 +39,23 @@ else:
 #: The context that holds the current request; a LookupError where there is none.
 current_context: Callable[[], Any] = _context.get
 
-# More digits make no length that anyone could send.
-_DIGITS = 19
-
 _WINDOW = "_flask_sealed_window"
+_PROOF = "_flask_sealed_proof"
+_OUTSIDE = "_flask_sealed_outside"
 
-# What a request object remembers of its body, of the headers that describe it, and of hidden ones.
-_REMEMBERED_CONDITIONS = frozenset(
-    (
-        "if_match",
-        "if_modified_since",
-        "if_none_match",
-        "if_range",
-        "if_unmodified_since",
-        "range",
-    )
-)
-_REMEMBERED = _REMEMBERED_CONDITIONS | {
-    "_cached_data",
-    "_cached_json",
-    "_parsed_content_type",
-    "content_length",
-    "content_type",
-    "data",
-    "files",
-    "form",
-    "json",
-    "mimetype",
-    "mimetype_params",
-    "stream",
-    "values",
-}
+R = TypeVar("R")
 
-# Outer headers that are not shown to a sealed view: a range or a condition would be answered with
-# a part or a fingerprint of the plaintext, and anyone on the way can add a method override.
-_HIDDEN = frozenset(
+#: Outer headers that are not shown to a sealed view, as WSGI names them: a range or a condition
+#: would be answered with a part or a fingerprint of the plaintext, and anyone on the way can add a
+#: method override.
+HIDDEN = frozenset(
     (
+        "HTTP_IF",
         "HTTP_IF_MATCH",
         "HTTP_IF_MODIFIED_SINCE",
         "HTTP_IF_NONE_MATCH",
         "HTTP_IF_RANGE",
+        "HTTP_IF_SCHEDULE_TAG_MATCH",
         "HTTP_IF_UNMODIFIED_SINCE",
         "HTTP_RANGE",
         "HTTP_X_HTTP_METHOD",
@@ -83,34 +65,103 @@ _HIDDEN = frozenset(
 )
 
 
+@dataclass(slots=True, kw_only=True)
+class Inside:
+    """What the view's request has in place of what came; its ``repr`` shows sizes only."""
+
+    #: The content, whole or as a stream; ``None`` leaves the body as it came.
+    body: bytes | IO[bytes] | None = None
+    content_type: str = ""
+    #: The number of bytes of a stream, where it is known.
+    length: int | None = None
+    #: A query string in place of the URL's.
+    query: str | None = None
+    #: Headers that came sealed: pairs of a name in lower case and a value.
+    headers: tuple[tuple[str, str], ...] = ()
+    #: The outer headers that are not shown, as WSGI names them.
+    hidden: frozenset[str] = HIDDEN
+
+    def __repr__(self) -> str:
+        size = f"{len(self.body)} bytes" if isinstance(self.body, bytes) else "no whole body"
+        return f"<Inside, {size}>"
+
+    def changes(self, request: Request) -> bool:
+        """Whether the view's request is another one than came."""
+        return (
+            self.body is not None
+            or self.query is not None
+            or bool(self.headers)
+            or not request.environ.keys().isdisjoint(self.hidden)
+        )
+
+
+_AS_IT_CAME = Inside()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proof:
+    """Who sent a request: whoever has the secret that its seal was opened with."""
+
+    #: The name of the pre-shared key, ``None`` in a session.
+    psk: str | None = None
+    #: The session, ``None`` with a pre-shared key.
+    session: Session | None = None
+
+    @property
+    def binding(self) -> str:
+        """What tokens are bound to: the thumbprint of the client's binding key (RFC 7638), as
+        base64url, or ``psk:`` and the name of the pre-shared key."""
+        return f"psk:{self.psk}" if self.session is None else self.session.jkt
+
+    @property
+    def sid(self) -> str | None:
+        """The session's name, for logs."""
+        return None if self.session is None else self.session.sid
+
+    @staticmethod
+    def of(request: Request) -> Proof | None:
+        """The proof that came with a request; a view's clone of it has it too."""
+        proof: Proof | None = getattr(request, _PROOF, None)
+        return proof
+
+    def belong_to(self, request: Request) -> None:
+        """Let a request have this proof."""
+        setattr(request, _PROOF, self)
+
+
 class Window:
-    """One sealed request: its opened body until the view takes it, and whether the view runs.
+    """One sealed request: what came inside it until the view takes it, and whether the view runs.
 
     :param request: the request as it came; it holds its window from now on.
-    :param seals_response: whether the view's response leaves the window sealed.
+    :param profile: seals the view's response as it leaves the window; ``None`` leaves it in clear.
     """
 
     #: The request as it came, while the view, or what belongs to it, runs.
     outside: Request | None = None
     #: The response that is as it shall leave: sealed, or a refusal.
     settled: Response | None = None
-    _body: bytes | None = None
-    _content_type = ""
+    #: The name of the profile that the view is sealed in, one direction at least.
+    sealed_in: str | None = None
+    #: Whether receivers of signals know that the response was sealed.
+    told = False
+    #: What seals the response, where that follows from the request.
+    exchange: ServerExchange | None = None
+    #: Whether the length of the response's content is hidden.
+    pad = False
+    _holds: Inside | None = None
     _inside: Request | None = None
 
-    def __init__(self, request: Request, seals_response: bool) -> None:
-        self.seals_response = seals_response
+    def __init__(self, request: Request, profile: Profile | None) -> None:
+        self.profile = profile
         # Not through the request's `__dict__`: CPython would make it a slower object.
         setattr(request, _WINDOW, self)
 
     def __repr__(self) -> str:
-        size = "no body" if self._body is None else f"{len(self._body)} bytes"
-        return f"<Window {'open' if self.outside else 'closed'}, {size}>"
+        return f"<Window {'open' if self.outside else 'closed'}, {self._holds or 'nothing'}>"
 
-    def hold(self, body: bytes, content_type: str) -> None:
-        """Keep the opened body of the request and its Content-Type, until the view runs."""
-        self._body = body
-        self._content_type = content_type
+    def hold(self, inside: Inside) -> None:
+        """Keep what the view's request will have, until the view runs."""
+        self._holds = inside
 
     @staticmethod
     def of(request: Request) -> Window | None:
@@ -118,15 +169,32 @@ class Window:
         window: Window | None = getattr(request, _WINDOW, None)
         return window
 
+    def admit(self) -> None:
+        """Let the view run: the request has been accepted."""
+        if self._holds is None:
+            self._holds = _AS_IT_CAME
+
+    def demand_admitted(self) -> None:
+        """Refuse to run a view for a request that was refused, or once more: it would be given the
+        request as it came.
+
+        :raises ConfigError: where the request was not accepted, or a view has run already.
+        """
+        if self._holds is None:
+            raise ConfigError(
+                "a sealed view was called for a request that was refused, or for which one has run"
+                " already: from a handler of errors, call a function that is not a view"
+            )
+
     def enter(self, context: Any) -> None:
         """Make the plaintext request the context's request, until :meth:`leave`."""
         request = outside = getattr(context, _REQUEST)
         if self._inside is not None:
             request = self._inside
-        elif self._body is not None:
-            request = self._take_clone(request)
-        elif not request.environ.keys().isdisjoint(_HIDDEN):
-            request = _clone(request, None, "")
+        elif self._holds is not None:
+            inside, self._holds = self._holds, None
+            if inside.changes(request):
+                request = _clone(request, inside)
         self.outside = outside
         setattr(context, _REQUEST, request)
 
@@ -140,19 +208,6 @@ class Window:
         if request is not outside and self._inside is None and "files" in vars(request):
             request.close()  # Flask closes the files of the other request only
 
-    def _take_clone(self, request: Request) -> Request:
-        body, self._body = self._body, None
-        return _clone(request, body, self._content_type)
-
-    def run_outside(self, context: Any, work: Callable[[], None]) -> None:
-        """Do something with the request as it came, while the window is open."""
-        inside = getattr(context, _REQUEST)
-        setattr(context, _REQUEST, self.outside)
-        try:
-            work()
-        finally:
-            setattr(context, _REQUEST, inside)
-
     def stream(self, context: Any, response: Response) -> None:
         """Let a streamed response, which is generated after the view has returned, run in here."""
         self._inside = getattr(context, _REQUEST)
@@ -165,90 +220,65 @@ class Window:
             self._inside = None
 
 
-def own_response(response: Response) -> Response:
-    """The same response as an object of its own.
-
-    The application may keep a response and return it again, and sealing changes it.
-    """
-    own = copy(response)
-    own.headers = Headers(response.headers)
-    own._on_close = list(response._on_close)
-    return own
-
-
-def made_of(*headers: tuple[str, str]) -> Headers:
-    """Headers, of those that have been a response's headers before or are constants.
-
-    So none of them has a line break, which is all that the public way would check again.
-    """
-    made = Headers()
-    made._list = list(headers)
-    return made
-
-
-def read_body(request: Request, limit: int) -> bytes | None:
-    """The body of a request as it came, which stays readable for everyone.
-
-    :param limit: the most bytes that are read.
-    :returns: ``None`` where there are more.
-    :raises werkzeug.exceptions.BadRequest: where the connection ended too early.
-    """
-    body: bytes | None = getattr(request, "_cached_data", None)
-    if body is not None:
-        return body if len(body) <= limit else None
-    length = request.environ.get("CONTENT_LENGTH", "")
-    if not (length.isascii() and length.isdigit() and len(length) < _DIGITS):
-        # Chunked: the stream just ends at a limit, so one byte more than allowed is asked for.
-        request.stream = get_input_stream(request.environ, max_content_length=limit + 1)
-        body = request.get_data()
-        return body if len(body) <= limit else None
-    if int(length) > limit:
-        return None
-    # What `get_data` does, without the stream that it makes to count the bytes.
-    request._cached_data = body = _read_exactly(request.environ["wsgi.input"], int(length))
-    request.stream = BytesIO()  # It has been read: who asked the server for more would wait.
-    return body
-
-
-def _read_exactly(stream: IO[bytes], length: int) -> bytes:
-    parts: list[bytes] = []
-    missing = length
-    while missing > 0:
-        part = _read_some(stream, missing)
-        if not part:
-            raise ClientDisconnected
-        parts.append(part)
-        missing -= len(part)
-    return parts[0] if len(parts) == 1 else b"".join(parts)
-
-
-def _read_some(stream: IO[bytes], most: int) -> bytes:
-    try:
-        return stream.read(most)
-    except Exception:  # Each server has errors of its own for a connection that broke.
-        return b""
-
-
-def _clone(request: Request, body: bytes | None, content_type: str) -> Request:
+def _clone(request: Request, inside: Inside) -> Request:
     environ = request.environ.copy()
-    if not environ.keys().isdisjoint(_HIDDEN):
-        for name in _HIDDEN:
-            environ.pop(name, None)
+    for name in inside.hidden & environ.keys():
+        del environ[name]
     # Werkzeug's own back reference would lead from the clone to the original.
     environ.pop("werkzeug.request", None)
-    clone = request.__class__.__new__(request.__class__)
+    cls: Any = request.__class__
+    clone: Request = cls.__new__(cls)
     state = vars(clone)
     state.update(vars(request), environ=environ, headers=EnvironHeaders(environ))
-    forgotten = _REMEMBERED_CONDITIONS if body is None else _REMEMBERED
-    for name in forgotten.intersection(state):
+    state[_OUTSIDE] = request
+    forgotten = _derived(cls).intersection(state)
+    for name in forgotten - _READ if inside.body is None else forgotten:
         del state[name]
-    if body is not None:
-        environ.pop("HTTP_TRANSFER_ENCODING", None)
+    for name, value in inside.headers:
+        environ["HTTP_" + name.upper().replace("-", "_")] = value
+    if inside.query is not None:
+        environ["QUERY_STRING"] = inside.query
+        state["query_string"] = inside.query.encode()
+    _put_body(environ, state, inside)
+    return clone
+
+
+def _put_body(environ: dict[str, Any], state: dict[str, Any], inside: Inside) -> None:
+    body = inside.body
+    if body is None:
+        return
+    environ.pop("HTTP_TRANSFER_ENCODING", None)
+    environ.pop("CONTENT_LENGTH", None)
+    environ["CONTENT_TYPE"] = inside.content_type
+    if isinstance(body, bytes):
         environ["wsgi.input"] = BytesIO(body)
         environ["CONTENT_LENGTH"] = str(len(body))
-        environ["CONTENT_TYPE"] = content_type
         state["_cached_data"] = body
-    return clone
+    else:
+        environ["wsgi.input"] = body
+        environ["wsgi.input_terminated"] = True
+        state.pop("_cached_data", None)
+        if inside.length is not None:
+            environ["CONTENT_LENGTH"] = str(inside.length)
+
+
+# What a request object has read of its body, and cannot read again; all else that it remembers
+# follows from this, its headers and its URL.
+_READ = frozenset(("data", "files", "form", "stream"))
+_OF_BODY = _READ | {"_cached_json", "_parsed_content_type", "content_length"}
+
+
+@functools.cache
+def _derived(request_class: type[Any]) -> frozenset[str]:
+    """What a request object works out once and remembers."""
+    names = set(_OF_BODY)
+    for cls in request_class.__mro__:
+        names |= {
+            name
+            for name, value in vars(cls).items()
+            if isinstance(value, cached_property | functools.cached_property)
+        }
+    return frozenset(names)
 
 
 class _WindowedIterator:
@@ -290,6 +320,12 @@ class _WindowedIterator:
             raise
         finally:
             self._window.leave(self._context)
+
+
+def current_request() -> Request | None:
+    """The current request, where there is one; as the context has it, not Flask's proxy."""
+    request: Request | None = getattr(_context.get(None), _REQUEST, None)
+    return request
 
 
 def current_window() -> Window | None:
@@ -352,6 +388,42 @@ def hide_locals(app: Flask, error: BaseException) -> None:
             waiting += one.exceptions
 
 
+def outside(work: Callable[..., R]) -> Callable[..., R]:
+    """Have something see the request as it came, wherever it is called.
+
+    A view's request outlives its window in threads that have a copy of the context. And the view
+    may have others that share its context, which must not see the request as it came meanwhile: so
+    this shows another context, in this thread or task alone.
+    """
+
+    @functools.wraps(work)
+    def guarded(*args: Any, **kwargs: Any) -> R:
+        context = _context.get(None)
+        inside = getattr(context, _REQUEST, None)
+        came: Request | None = getattr(inside, _OUTSIDE, None)
+        if came is None:
+            return work(*args, **kwargs)
+        shown = copy(context)
+        setattr(shown, _REQUEST, came)
+        token = _context.set(shown)
+        try:
+            return work(*args, **kwargs)
+        finally:
+            _context.reset(token)
+
+    return guarded
+
+
+def guard_teardown(app: Flask) -> None:
+    """Show functions and signals of a context's end the request as it came.
+
+    The context of a streamed response ends with its last piece, inside the window; that of a
+    thread ends on its own. Flask asks the application, so that is where it is told.
+    """
+    for name in ("do_teardown_request", "do_teardown_appcontext"):
+        setattr(app, name, outside(getattr(app, name)))
+
+
 def guard_logging() -> None:
     """Show filters and handlers of log records the request as it came, inside a window too.
 
@@ -361,14 +433,6 @@ def guard_logging() -> None:
     dispatch = logging.Logger.handle
     if getattr(dispatch, "_flask_sealed", False):
         return
-
-    @functools.wraps(dispatch)
-    def handle(self: logging.Logger, record: logging.LogRecord) -> None:
-        window = current_window()
-        if window is None:
-            dispatch(self, record)
-        else:
-            window.run_outside(current_context(), functools.partial(dispatch, self, record))
-
+    handle = outside(dispatch)
     handle._flask_sealed = True  # type: ignore[attr-defined]
     logging.Logger.handle = handle  # type: ignore[method-assign]

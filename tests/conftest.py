@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable
+from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from flask import Flask
 from hypothesis import settings
 
 from flask_sealed import Sealed
+from flask_sealed.protocol.keys import Key, KeyRing
+from flask_sealed.protocol.rotation import new_ring
 
+from .driver import FlaskWire, SealedCaller
 from .peer import Peer
 
 # A machine that is busy with something else makes no test fail.
@@ -18,11 +24,54 @@ settings.register_profile("unhurried", deadline=None)
 settings.load_profile("unhurried")
 
 MakeApp = Callable[..., Flask]
+MakeCaller = Callable[..., SealedCaller]
+AUDIENCE = "https://bank.example"
+PSK = "ledger"
 
 
 @pytest.fixture
 def peer() -> Peer:
     return Peer(os.urandom(32))
+
+
+@pytest.fixture(scope="session")
+def ring() -> KeyRing:
+    """A keyring with an identity key, its backup, a ticket key and a pre-shared key."""
+    keys = Ed25519PrivateKey.generate(), Ed25519PrivateKey.generate()
+    ring = new_ring(*keys, now=int(time.time()), random=os.urandom)
+    return ring.add(Key(kid=PSK, purpose="psk", material=os.urandom(32)))
+
+
+@pytest.fixture
+def make_session_app(ring: KeyRing) -> MakeApp:
+    """Makes applications with a `Sealed` in the session profile, as they run in production."""
+
+    def make(**settings: object) -> Flask:
+        app = Flask("tests.app")
+        app.config.update(
+            SEALED_AUDIENCE=AUDIENCE,
+            SEALED_KEYRING=ring.to_json().decode(),
+            SEALED_REPLAY_STORE="memory://",
+        )
+        app.config.update(settings)
+        # As if it had begun long ago.
+        app.debug, debug = True, app.debug
+        Sealed(app)
+        app.debug = debug
+        return app
+
+    return make
+
+
+@pytest.fixture
+def make_caller(ring: KeyRing) -> MakeCaller:
+    """Makes clients of an application that have pinned its identity keys."""
+
+    def make(app: Flask, **more: Any) -> SealedCaller:
+        pins = ring.pins(int(time.time()))
+        return SealedCaller(FlaskWire(app), audience=AUDIENCE, ring_pins=pins, **more)
+
+    return make
 
 
 @pytest.fixture

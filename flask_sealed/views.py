@@ -1,0 +1,202 @@
+"""The extension's own views: the handshake, the list of sealed routes, the browser's client."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import re
+from collections.abc import Callable, Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from flask import Blueprint, Flask, Response, request
+from werkzeug.routing import Rule
+
+from . import signals
+from .bodies import read_body
+from .config import Settings
+from .errors import ConfigError, Refusal, Unavailable
+from .keyfile import KeyFile
+from .policy import Policies, Policy, sealed
+from .protocol.encoding import Members, json_decode
+from .protocol.flow import MOST_REPLY
+from .protocol.handshake import answer_hello
+from .refusals import demand_https, refuse
+from .targets import mount, public_path
+from .window import hide_locals
+
+_NAME = "flask_sealed"
+#: What the endpoints of these views begin with.
+OWN = f"{_NAME}."
+_HELLO = Members({"hello": str})
+_CLIENT = Path(__file__).with_name("js") / "sealed.js"
+# A rule's variable: `<name>`, `<converter:name>` or `<converter(arguments):name>`.
+_VARIABLE = re.compile(r"<(?:(\w+)(?:\(.*?\))?:)?(\w+)>")
+
+logger = logging.getLogger("flask_sealed")
+
+
+def add_views(
+    app: Flask,
+    settings: Settings,
+    keyring: KeyFile,
+    policies: Callable[[Flask], Policies],
+    now: Callable[[], int],
+) -> None:
+    """Add the views below the configured prefix.
+
+    :param policies: says what each view of an application demands.
+    :param now: tells the seconds since 1970.
+    """
+    blueprint = Blueprint(_NAME, __name__, url_prefix=settings.prefix)
+
+    @blueprint.post("/session")
+    def session() -> Response:
+        try:
+            return _agree(app, settings, keyring, now())
+        except Refusal as refusal:
+            return refuse(app, request, refusal)
+        except BaseException as error:
+            hide_locals(app, error)
+            raise
+
+    @blueprint.get("/routes")
+    @sealed(profile="session")
+    def routes() -> dict[str, Any]:
+        return {"routes": list(_routes(app, settings, policies(app), mount(request.environ)))}
+
+    blueprint.add_url_rule("/client.js", view_func=client)
+    if _NAME in app.blueprints:
+        raise ConfigError(
+            f"the application has a blueprint {_NAME!r} already, which is the name of"
+            " Flask-Sealed's own: give yours another"
+        )
+    app.register_blueprint(blueprint)
+
+
+def check_views(app: Flask) -> None:
+    """Make sure that no view of the application has the path of one of these.
+
+    :raises ConfigError: where one has: Flask would heed one of them alone.
+    """
+    own = [rule for rule in app.url_map.iter_rules() if _is_own(rule)]
+    paths = {rule.rule for rule in own}
+    for rule in app.url_map.iter_rules():
+        if rule.rule in paths and not _is_own(rule):
+            raise ConfigError(
+                f"the view {rule.endpoint!r} has the path {rule.rule!r}, which is one of"
+                " Flask-Sealed's own: give it another, or set SEALED_PREFIX to a path that is free"
+            )
+
+
+def _is_own(rule: Rule) -> bool:
+    endpoint: str = rule.endpoint
+    return endpoint.startswith(OWN)
+
+
+def _agree(app: Flask, settings: Settings, keyring: KeyFile, now: int) -> Response:
+    """The reply to a hello.
+
+    :raises Refusal: where there is none.
+    """
+    demand_https(app, settings, request)
+    hello = json_decode(read_body(request, MOST_REPLY), _HELLO)["hello"]
+    fault = None
+    try:
+        session, reply = answer_hello(
+            hello,
+            keyring.ring(),
+            issuer=settings.audience,
+            now=now,
+            lifetime=settings.lifetime,
+            random=os.urandom,
+        )
+    except ConfigError as error:
+        fault = str(error)
+    if fault is not None:
+        logger.error("no handshake can be answered: %s", fault)
+        raise Unavailable("The service has no keys for new sessions.")
+    if signals.handshake.receivers:
+        signals.handshake.send(app, sid=session.sid, kem=session.kem)
+    response = app.response_class(f'{{"session":"{reply}"}}', content_type="application/json")
+    response.headers["Cache-Control"] = "no-store"
+    return response
+
+
+def client() -> Response:
+    """The browser's client, as an ES module."""
+    content, digest = _client()
+    response = Response(content, content_type="text/javascript; charset=utf-8")
+    response.set_etag(digest)
+    response.headers["Cache-Control"] = "no-cache"
+    response.headers["X-Content-Type-Options"] = "nosniff"
+    response.make_conditional(request)
+    return response
+
+
+@cache
+def _client() -> tuple[bytes, str]:
+    content = _CLIENT.read_bytes()
+    return content, hashlib.sha256(content).hexdigest()
+
+
+def _routes(
+    app: Flask, settings: Settings, policies: Policies, mounted: str
+) -> Iterator[dict[str, Any]]:
+    """What clients have to know: a row for each rule and each way that its methods are sealed."""
+    for rule in app.url_map.iter_rules():
+        ways: dict[Policy, list[str]] = {}
+        for method in sorted(rule.methods or ()):
+            policy = policies.get((rule.endpoint, method))
+            if policy is not None:
+                ways.setdefault(policy, []).append(method)
+        path = _public_rule(mounted + rule.rule, settings) if ways else None
+        for policy, methods in ways.items():
+            for template in [] if path is None else _templates(rule, path):
+                yield {
+                    "path": template,
+                    "methods": methods,
+                    "profile": policy.profile or settings.profile,
+                    "request": policy.request,
+                    "response": policy.response,
+                    "once": policy.once,
+                    "kem": policy.kem,
+                }
+
+
+def _public_rule(rule: str, settings: Settings) -> str | None:
+    """A rule as clients see it; ``None`` where they cannot.
+
+    :raises ConfigError: where its variables decide whether they can, and no template says how.
+    """
+    fixed, variable, _ = rule.partition("<")
+    for inside, _ in settings.public_paths:
+        if variable and inside.startswith(fixed) and inside != fixed:
+            raise ConfigError(
+                f"the list of sealed views cannot name {rule!r}, which has a variable where"
+                f" SEALED_PUBLIC_PATHS has {inside!r}: begin the rule with that path"
+            )
+    return public_path(rule, settings.public_paths)
+
+
+def _templates(rule: Rule, path: str) -> Iterator[str]:
+    """What reaches a rule: with a slash at its end and without, where it is lenient about it."""
+    yield _template(rule, path)
+    if not rule.strict_slashes and path != "/":
+        yield _template(rule, path[:-1] if path.endswith("/") else f"{path}/")
+
+
+def _template(rule: Rule, path: str) -> str:
+    """A rule's path as a URI template (RFC 6570): ``{name}`` stands for one segment or a part of
+    it, ``{+name}`` for any number; all else is as it stands in a target."""
+    template = ""
+    at = 0
+    for variable in _VARIABLE.finditer(path):
+        converter = rule.map.converters[variable[1] or "default"]
+        plus = "" if converter.part_isolating else "+"
+        template += quote(path[at : variable.start()], safe="/") + f"{{{plus}{variable[2]}}}"
+        at = variable.end()
+    return template + quote(path[at:], safe="/")

@@ -1,0 +1,1 @@
+"""Real servers: gunicorn, waitress, Flask's own, and nginx in front of them."""

@@ -1,0 +1,79 @@
+"""An operation happens once, when the workers share a Redis that goes away and comes back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from flask_sealed.protocol.messages import Request
+
+from ..driver import SealedCaller
+from ..redis_server import RedisServer
+from . import process
+from .conftest import Service, Start, pins, settings
+from .process import Server
+from .test_replay import COPIES, TRANSFER, at_once
+
+
+@pytest.fixture
+def redis(tmp_path: Path) -> Iterator[RedisServer]:
+    with RedisServer(tmp_path) as server:
+        yield server
+
+
+@pytest.fixture
+def server(redis: RedisServer, start: Start, tmp_path: Path) -> Server:
+    given = settings(tmp_path, SEALED_REPLAY_STORE=redis.uri)
+    return start(process.gunicorn(tmp_path, given, workers=4))
+
+
+@pytest.fixture
+def caller(server: Server, redis: RedisServer, tmp_path: Path) -> SealedCaller:
+    caller = Service(server, pins(tmp_path)).caller()
+    # A store that has just begun refuses what may have been tried before.
+    assert caller.deliver(caller.prepare(TRANSFER, b"{}").send).status == 503
+    age(redis)
+    return caller
+
+
+def age(redis: RedisServer) -> None:
+    """Let the store have begun long ago."""
+    with redis.client() as client:
+        (key,) = client.keys("flask-sealed:ops:*")
+        ((life, _),) = client.zrange(key, 0, 0, withscores=True)
+        client.zincrby(key, 1000, life)
+
+
+def test_copies_of_a_transfer(server: Server, caller: SealedCaller) -> None:
+    attempt = caller.prepare(TRANSFER, b'{"amount": 1}')
+    assert at_once(caller, [attempt] * COPIES) == {200: 1, 409: COPIES - 1}
+    assert len(server.notes("transfers")) == 1
+
+
+def test_a_redis_that_is_killed_and_comes_back(
+    server: Server, caller: SealedCaller, redis: RedisServer
+) -> None:
+    attempt = caller.prepare(TRANSFER, b'{"amount": 1}')
+    assert caller.deliver(attempt.send).status == 200
+    redis.kill()
+    # Nobody can tell whether an operation is new; safe requests go on.
+    assert {caller.deliver(attempt.send).status for _ in range(8)} == {503}
+    assert caller.deliver(caller.prepare(TRANSFER, b"{}").send).status == 503
+    assert caller.get("/sealed/routes").status == 200
+    redis.start()
+    # It has forgotten all, and says so: what was sealed before is refused for 130 seconds.
+    assert {caller.deliver(attempt.send).status for _ in range(8)} == {503}
+    age(redis)
+    assert caller.post("/transfer", json={"amount": 2}).status == 200
+    assert len(server.notes("transfers")) == 2
+
+
+def test_safe_requests_need_no_store(redis: RedisServer, start: Start, tmp_path: Path) -> None:
+    given = settings(tmp_path, SEALED_REPLAY_STORE="redis://127.0.0.1:1/0")
+    server = start(process.gunicorn(tmp_path, given))
+    caller = Service(server, pins(tmp_path)).caller()
+    assert caller.get("/sealed/routes").status == 200
+    outer, _ = caller.attempt(Request(method="POST", target="/transfer"))
+    assert outer.status == 503

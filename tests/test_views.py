@@ -1,0 +1,293 @@
+"""The extension's own views."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from flask import Blueprint, Flask, got_request_exception
+from flask.testing import FlaskClient
+from werkzeug.middleware.dispatcher import DispatcherMiddleware
+from werkzeug.routing import BaseConverter
+from werkzeug.test import TestResponse
+
+import flask_sealed
+from flask_sealed import ConfigError, Sealed, sealed, views
+from flask_sealed.protocol.flow import Send, Sessions
+from flask_sealed.protocol.keys import KeyRing
+
+from .conftest import AUDIENCE, MakeApp, MakeCaller
+from .driver import SealedCaller
+from .peer import problem
+
+SESSION = "/sealed/session"
+PLAIN = {"environ_base": {"REMOTE_ADDR": "192.0.2.7"}}
+
+
+def hello(**changes: Any) -> bytes:
+    """The body of a hello, signed by a client that pins nothing where nothing is said."""
+    settings: dict[str, Any] = {"audience": AUDIENCE, "pins": None} | changes
+    audience = settings.pop("audience")
+    sessions = Sessions(audience, binding=Ed25519PrivateKey.generate(), **settings)
+    from flask_sealed.protocol.flow import Clock
+
+    step = next(sessions.get(Clock(time.monotonic, time.time)))
+    assert isinstance(step, Send)
+    assert step.body is not None
+    return step.body
+
+
+def post(client: FlaskClient, body: bytes, **more: Any) -> TestResponse:
+    return client.post(SESSION, data=body, content_type="application/json", **more)
+
+
+def test_a_handshake(make_session_app: MakeApp, make_caller: MakeCaller) -> None:
+    app = make_session_app(SEALED_SESSION_LIFETIME=120)
+    caller = make_caller(app)
+    assert caller.get("/sealed/routes").status == 200
+    assert [send.target for send in caller.sent] == [SESSION, "/sealed/routes"]
+    outer = caller.raws[0].head
+    assert outer.status == 200
+    assert outer.headers["content-type"] == "application/json"
+    assert outer.headers["cache-control"] == "no-store"
+    assert json.loads(caller.raws[0].body).keys() == {"session"}
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        (b"", "malformed"),
+        (b"{}", "malformed"),
+        (b"not json", "malformed"),
+        (b'{"hello":5}', "malformed"),
+        (b'{"hello":"a.b.c"}', "malformed"),
+        (b'{"hello":"","more":1}', "malformed"),
+        (b'{"hello":"\xff"}', "malformed"),
+        (b"[" * 5000, "malformed"),
+        (b'{"hello":"' + b"x" * 16_384 + b'"}', "too-large"),
+        (hello(audience="https://other.example"), "refused"),
+        (hello(pins=[bytes(32)]), "refused"),
+        (hello()[:-40] + b"A" * 38 + b'"}', "refused"),
+    ],
+)
+def test_what_is_no_hello_for_this_service(
+    make_session_app: MakeApp, body: bytes, code: str
+) -> None:
+    assert problem(post(make_session_app().test_client(), body)) == code
+
+
+def test_a_hello_of_16_kib_is_read(make_session_app: MakeApp) -> None:
+    client = make_session_app().test_client()
+    body = hello()
+    assert post(client, body.ljust(16_384)).status_code == 200
+    assert problem(post(client, body.ljust(16_385))) == "too-large"
+
+
+def test_other_methods(make_session_app: MakeApp) -> None:
+    response = make_session_app().test_client().get(SESSION)
+    assert response.status_code == 405
+    assert "POST" in response.headers["Allow"]
+
+
+def test_handshakes_demand_https(make_session_app: MakeApp) -> None:
+    client = make_session_app().test_client()
+    assert problem(post(client, hello(), **PLAIN)) == "https-required"
+    assert post(client, hello(), base_url="https://bank.example", **PLAIN).status_code == 200
+
+
+@pytest.mark.parametrize("purpose", ["ticket", "identity"])
+def test_without_an_active_key(
+    make_session_app: MakeApp, ring: KeyRing, caplog: pytest.LogCaptureFixture, purpose: str
+) -> None:
+    active = tuple(pair for pair in ring.active if pair[0] != purpose)
+    poor = replace(ring, active=active, backup=None)
+    if purpose == "identity":
+        poor = replace(poor, keys=tuple(key for key in ring.keys if key.purpose != purpose))
+    app = make_session_app(SEALED_KEYRING=poor.to_json().decode())
+    response = post(app.test_client(), hello())
+    assert problem(response) == "unavailable"
+    told = [record for record in caplog.records if record.levelno == logging.ERROR]
+    assert len(told) == 1
+
+
+def test_an_error_that_nobody_expects_shows_nothing(
+    make_session_app: MakeApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*args: object, **more: object) -> None:
+        secret = "4242"  # noqa: F841
+        raise RuntimeError
+
+    monkeypatch.setattr(views, "answer_hello", fail)
+    app = make_session_app()
+    seen: list[str] = []
+
+    def collect(sender: object, exception: BaseException, **more: object) -> None:
+        trace = exception.__traceback__
+        while trace is not None:
+            if trace.tb_frame.f_code.co_name in {"fail", "_agree", "session"}:
+                seen.append(repr(trace.tb_frame.f_locals))
+            trace = trace.tb_next
+
+    got_request_exception.connect(collect, app)
+    assert post(app.test_client(), hello()).status_code == 500
+    assert len(seen) >= 2
+    assert set(seen[1:]) == {"{}"}
+
+
+class Pair(BaseConverter):
+    regex = r"[^>]+/[^>]+"
+    part_isolating = False
+
+    def __init__(self, rules: Any, pattern: str) -> None:
+        super().__init__(rules)
+
+
+def rows(caller: SealedCaller) -> dict[str, list[dict[str, Any]]]:
+    listed: dict[str, list[dict[str, Any]]] = {}
+    for row in caller.get("/sealed/routes").json()["routes"]:
+        listed.setdefault(row["path"], []).append(row)
+    return listed
+
+
+def test_routes(make_session_app: MakeApp, make_caller: MakeCaller, peer: Any) -> None:
+    app = make_session_app(SEALED_LEVEL3_KEY=peer.secret.hex())
+    app.url_map.converters["pair"] = Pair
+    for number, rule in enumerate(
+        (
+            "/a/<name>",
+            "/b/<int:number>/<float:other>.json",
+            "/c/<path:rest>",
+            "/d/<any(x, y):one>",
+            '/e/<pair("[^>]+"):both>/end',
+            "/f/é {x}/<string(length=2):code>",
+        )
+    ):
+        app.add_url_rule(rule, f"view{number}", sealed(lambda **_: "x"))
+    app.add_url_rule("/kem", "kem", sealed(once=True, kem=True)(lambda: "x"), methods=["PUT"])
+    app.add_url_rule("/old", "old", sealed(profile="level3", request=False)(lambda: "x"))
+    app.add_url_rule("/open", "open", lambda: "x")
+    caller = make_caller(app)
+    listed = rows(caller)
+    assert caller.raw.head.headers["sealed"]
+    assert set(listed) == {
+        *("/a/{name}", "/b/{number}/{other}.json", "/c/{+rest}", "/d/{one}", "/e/{+both}/end"),
+        *("/f/%C3%A9%20%7Bx%7D/{code}", "/kem", "/old", "/sealed/routes"),
+    }
+    usual = {"profile": "session", "request": True, "response": True, "once": False, "kem": False}
+    assert listed["/a/{name}"] == [
+        usual | {"path": "/a/{name}", "methods": ["GET", "HEAD"]},
+    ]
+    assert listed["/kem"] == [
+        usual | {"path": "/kem", "methods": ["PUT"], "once": True, "kem": True}
+    ]
+    assert listed["/old"][0]["profile"] == "level3"
+    assert listed["/old"][0]["request"] is False
+
+
+def test_routes_whose_last_slash_may_be_left_away(
+    make_session_app: MakeApp, make_caller: MakeCaller
+) -> None:
+    app = make_session_app()
+    app.add_url_rule("/", "root", sealed(lambda: "x"), strict_slashes=False)
+    app.add_url_rule("/a/", "a", sealed(lambda: "x"), strict_slashes=False)
+    app.add_url_rule("/b/<name>", "b", sealed(lambda name: name), strict_slashes=False)
+    app.add_url_rule("/c/", "c", sealed(lambda: "x"))
+    caller = make_caller(app)
+    listed = {"/", "/a", "/a/", "/b/{name}", "/b/{name}/", "/c/", "/sealed/routes"}
+    assert set(rows(caller)) == listed
+    for path in ("/", "/a", "/a/", "/b/x", "/b/x/", "/c/"):
+        assert caller.get(path).content == b"x"
+
+
+def test_routes_are_sealed(make_session_app: MakeApp) -> None:
+    response = make_session_app().test_client().get("/sealed/routes")
+    assert problem(response) == "sealed-required"
+
+
+def test_routes_of_public_paths(make_session_app: MakeApp, make_caller: MakeCaller) -> None:
+    app = make_session_app(SEALED_PUBLIC_PATHS={"/v1/": "/api/", "/sealed/": "/sealed/"})
+    app.add_url_rule("/v1/<name>", "seen", sealed(lambda name: name))
+    app.add_url_rule("/internal", "unseen", sealed(lambda: "x"))
+    assert set(rows(make_caller(app))) == {"/api/{name}", "/sealed/routes"}
+
+
+@pytest.mark.parametrize("rule", ["/<name>/x", "/v<int:number>/x", "/<path:rest>"])
+def test_a_list_that_cannot_name_a_view_that_clients_reach_is_none(
+    make_session_app: MakeApp, make_caller: MakeCaller, rule: str
+) -> None:
+    app = make_session_app(SEALED_PUBLIC_PATHS={"/v1/": "/api/", "/sealed/": "/sealed/"})
+    app.add_url_rule(rule, "open", lambda **_: "x")
+    caller = make_caller(app)
+    assert set(rows(caller)) == {"/sealed/routes"}
+    app = make_session_app(SEALED_PUBLIC_PATHS={"/v1/": "/api/", "/sealed/": "/sealed/"})
+    app.add_url_rule(rule, "seen", sealed(lambda **_: "x"))
+    assert make_caller(app).get("/sealed/routes").status == 500
+
+
+def test_routes_of_an_application_that_is_mounted(
+    make_session_app: MakeApp, make_caller: MakeCaller
+) -> None:
+    app = make_session_app()
+    app.add_url_rule("/cards/<name>", "cards", sealed(lambda name: name))
+    app.wsgi_app = DispatcherMiddleware(Flask("none"), {"/api": app.wsgi_app})  # type: ignore[method-assign]
+    caller = make_caller(app, prefix="/api/sealed")
+    listed = caller.get("/api/sealed/routes").json()["routes"]
+    assert {row["path"] for row in listed} == {"/api/cards/{name}", "/api/sealed/routes"}
+    assert caller.get("/api/cards/x").content == b"x"
+
+
+def test_the_client(make_session_app: MakeApp) -> None:
+    client = make_session_app().test_client()
+    response = client.get("/sealed/client.js")
+    module = Path(flask_sealed.__file__).parent / "js" / "sealed.js"
+    assert response.data == module.read_bytes()
+    assert response.content_type == "text/javascript; charset=utf-8"
+    assert response.headers["X-Content-Type-Options"] == "nosniff"
+    assert response.headers["Cache-Control"] == "no-cache"
+    tag = response.headers["ETag"]
+    assert tag == f'"{hashlib.sha256(response.data).hexdigest()}"'
+    again = client.get("/sealed/client.js", headers={"If-None-Match": tag})
+    assert (again.status_code, again.data) == (304, b"")
+    other = client.get("/sealed/client.js", headers={"If-None-Match": '"x"'})
+    assert other.status_code == 200
+    assert client.post("/sealed/client.js").status_code == 405
+
+
+def test_without_a_keyring_there_are_no_views(make_app: MakeApp) -> None:
+    client = make_app().test_client()
+    assert client.post(SESSION).status_code == 404
+    assert client.get("/sealed/routes").status_code == 404
+    assert client.get("/sealed/client.js").status_code == 404
+
+
+def test_another_prefix(make_session_app: MakeApp, make_caller: MakeCaller) -> None:
+    app = make_session_app(SEALED_PREFIX="/keys/v1")
+    assert app.test_client().post(SESSION).status_code == 404
+    caller = make_caller(app, prefix="/keys/v1")
+    assert caller.get("/keys/v1/routes").status == 200
+
+
+@pytest.mark.parametrize("rule", ["/sealed/session", "/sealed/routes", "/sealed/client.js"])
+def test_a_view_at_the_path_of_one_of_these_is_told(make_session_app: MakeApp, rule: str) -> None:
+    app = make_session_app()
+    app.add_url_rule(rule, "mine", lambda: "x", methods=["PUT"])
+    app.testing = True
+    with pytest.raises(ConfigError) as caught:
+        app.test_client().get("/")
+    assert "'mine'" in str(caught.value)
+    assert "SEALED_PREFIX" in str(caught.value)
+
+
+def test_a_blueprint_of_the_same_name_is_told(ring: KeyRing) -> None:
+    app = Flask(__name__)
+    app.register_blueprint(Blueprint("flask_sealed", "tests.app"))
+    app.config.update(SEALED_KEYRING=ring.to_json().decode(), TESTING=True)
+    with pytest.raises(ConfigError):
+        Sealed(app)
