@@ -5,14 +5,17 @@ PYTHON ?= python3
 BIN = .venv/bin
 # What `make mutants` changes: one module of the protocol, or all that are measured.
 MODULE ?= *
+# How long `make load` sends sealed requests.
+MINUTES ?= 0.5
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench docs check fuzz mutants lock clean
+.PHONY: help demo test bench load docs check fuzz mutants lock clean
 
 help:
 	@echo "make demo    start the bank example on http://127.0.0.1:$(PORT)"
 	@echo "make test    run the whole suite: Python, JavaScript, browser"
 	@echo "make bench   measure what sealing costs on this machine"
+	@echo "make load    the same behind gunicorn, with requests of wrk and streams of 1 GiB (MINUTES=5)"
 	@echo "make docs    build the documentation into docs/_build/html"
 	@echo "make check   ruff, mypy, the documentation without warnings, the wheel in an empty environment"
 	@echo "make fuzz    feed the parsers for a minute with what no peer should send"
@@ -29,6 +32,9 @@ test: .venv/test
 
 bench: .venv/test
 	$(BIN)/python -m tests.benchmarks
+
+load: .venv/test
+	$(BIN)/python -m tests.benchmarks.servers --minutes $(MINUTES)
 
 docs: .venv/test
 	$(BIN)/sphinx-build -W --keep-going -q -b html docs docs/_build/html
