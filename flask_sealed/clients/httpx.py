@@ -20,6 +20,7 @@ from .service import (
     Clear,
     Options,
     Pass,
+    Pieces,
     Seal,
     Service,
     ServiceFlow,
@@ -225,26 +226,16 @@ class _Sender:
         return head_of(response.status_code, self.headers)
 
 
-class _Wire(_Sender):
+class _Wire(_Sender, Pieces):
     def __init__(self, inner: httpx.BaseTransport, request: httpx.Request) -> None:
         super().__init__(request)
         self._inner = inner
-        self._pieces: Iterator[bytes] = iter(())
 
     def send(self, step: Send | Pass) -> Head:
         self.close()
         response = self._inner.handle_request(self._prepare(step))
         self._pieces = _pieces(response)
         return self._take(response)
-
-    def read(self, most: int) -> bytes:
-        whole = bytearray()
-        while len(whole) < most and (piece := self.read_some()):
-            whole += piece
-        return bytes(whole[:most])
-
-    def read_some(self) -> bytes:
-        return next((piece for piece in self._pieces if piece), b"")
 
     def close(self) -> None:
         if self._response is not None:

@@ -28,6 +28,7 @@ from .service import (
     Operation,
     Options,
     Pass,
+    Pieces,
     Seal,
     Service,
     drive,
@@ -148,7 +149,7 @@ def mark(
     return request
 
 
-class _Wire:
+class _Wire(Pieces):
     """Sends by the inner adapter, and reads what came."""
 
     def __init__(
@@ -159,7 +160,6 @@ class _Wire:
         self._more = more
         self._body = _Body(request)
         self._response: requests.Response | None = None
-        self._pieces: Iterator[bytes] = iter(())
         #: The headers that came last.
         self.headers: tuple[tuple[str, str], ...] = ()
 
@@ -179,15 +179,6 @@ class _Wire:
             (name.lower(), value) for name, value in response.raw.headers.iteritems()
         )
         return head_of(response.status_code, self.headers)
-
-    def read(self, most: int) -> bytes:
-        whole = bytearray()
-        while len(whole) < most and (piece := self.read_some()):
-            whole += piece
-        return bytes(whole[:most])
-
-    def read_some(self) -> bytes:
-        return next((piece for piece in self._pieces if piece), b"")
 
     def close(self) -> None:
         if self._response is not None:

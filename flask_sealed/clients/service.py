@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Collection, Generator, Sequence
+from collections.abc import Collection, Generator, Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from http import HTTPStatus
@@ -415,6 +415,23 @@ class Wire(Protocol):
 
     def read_some(self) -> bytes:
         """Some of the answer's body, none at its end."""
+
+
+class Pieces:
+    """What all wires read an answer's body from: pieces of it, empty ones among them."""
+
+    _pieces: Iterator[bytes] = iter(())
+
+    def read(self, most: int) -> bytes:
+        """The body to its end, or its first bytes."""
+        whole = bytearray()
+        while len(whole) < most and (piece := self.read_some()):
+            whole += piece
+        return bytes(whole[:most])
+
+    def read_some(self) -> bytes:
+        """Some of the body, none at its end."""
+        return next((piece for piece in self._pieces if piece), b"")
 
 
 class Lock(Protocol):

@@ -20,6 +20,7 @@ from ..clients.service import (
     Clear,
     Operation,
     Pass,
+    Pieces,
     Service,
     drive,
     head_of,
@@ -207,7 +208,7 @@ class SealedClient(FlaskClient):
         return [opened], status, headers
 
 
-class _Wire:
+class _Wire(Pieces):
     """The application in this process."""
 
     def __init__(
@@ -217,7 +218,6 @@ class _Wire:
         self._environ = environ
         self._content = content
         self._parts: Parts = ([], "", Headers())
-        self._pieces: Iterator[bytes] = iter(())
 
     def send(self, step: Send | Pass) -> Head:
         self.close()
@@ -230,15 +230,6 @@ class _Wire:
         self._parts = self._client.exchange(environ)
         self._pieces = iter(self._parts[0])
         return head_of(int(self._parts[1].partition(" ")[0]), self._headers())
-
-    def read(self, most: int) -> bytes:
-        whole = bytearray()
-        while len(whole) < most and (piece := self.read_some()):
-            whole += piece
-        return bytes(whole[:most])
-
-    def read_some(self) -> bytes:
-        return next((piece for piece in self._pieces if piece), b"")
 
     def close(self) -> None:
         _close(self._parts[0])
