@@ -134,6 +134,8 @@ def padded_length(length: int) -> int:
 class Opened(Generic[Message]):
     """An opened seal, and what opens the body that belongs to it."""
 
+    __slots__ = ("_headers_length", "_keys", "body", "length", "message")
+
     #: What the peer says. The headers of a response may only be there once its body is open.
     message: Message
     #: How the body is sealed, ``None`` where there is none.
@@ -352,6 +354,8 @@ class RequestSeal:
     :raises Refusal: where it has not the form of a request's seal.
     """
 
+    __slots__ = ("_header", "_jti", "_parsed", "body", "kid")
+
     def __init__(self, seal: str) -> None:
         self._parsed = jwe.parse(seal, MOST_REQUEST_SEAL)
         self._header = _read_request_header(self._parsed.header)
@@ -379,16 +383,21 @@ class RequestSeal:
         header, parsed = self._header, self._parsed
         # Not named here: the error of content that is not in order would know it.
         opened = _forgetting(_read_request, keys, header, jwe.open_(keys.seal, parsed), allowed)
-        return ServerExchange(opened, header["iat"], self._jti, keys)
+        return ServerExchange(opened, header, self._jti, keys)
 
 
 class ServerExchange:
     """A server's side of an exchange, once the request's seal has been opened."""
 
-    def __init__(self, opened: Opened[Request], iat: int, jti: bytes, keys: _Keys) -> None:
+    __slots__ = ("_header", "_jti", "_keys", "iat", "request")
+
+    def __init__(
+        self, opened: Opened[Request], header: dict[str, Any], jti: bytes, keys: _Keys
+    ) -> None:
         self.request = opened
         #: When the client sealed the request, in seconds since 1970.
-        self.iat = iat
+        self.iat: int = header["iat"]
+        self._header = header
         self._jti = jti
         self._keys = keys
 
@@ -459,7 +468,7 @@ class ServerExchange:
         keys = self._keys.response(self._jti, rsalt)
         # Written by hand, since this is on everyone's way: nothing in it needs to be escaped.
         header = (
-            f'{_RESPONSE_START}"jti":"{b64u_encode(self._jti)}","rsalt":"{b64u_encode(rsalt)}"'
+            f'{_RESPONSE_START}"jti":"{self._header["jti"]}","rsalt":"{b64u_encode(rsalt)}"'
             + (f',"body":"{body}"}}' if body else "}")
         )
         claims = f'{{"status":{response.status}'
@@ -526,7 +535,9 @@ def _read_request_header(text: bytes) -> dict[str, Any]:
     if usual is not None:
         kid, jti, iat, htm, target, body = usual.groups()
         header = {"kid": kid, "jti": jti, "iat": int(iat), "htm": htm, "target": target}
-        return {**header, "body": body} if body else header
+        if body:
+            header["body"] = body
+        return header
     header = json_decode(text, _REQUEST_HEADER)
     _check_header(header, "sealed-request")
     if not _KID.fullmatch(header["kid"]):
