@@ -9,11 +9,12 @@ MODULE ?= *
 MINUTES ?= 0.5
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench load docs check fuzz mutants lock clean
+.PHONY: help demo test oldest bench load docs check fuzz mutants lock clean
 
 help:
 	@echo "make demo    start the bank example on http://127.0.0.1:$(PORT)"
 	@echo "make test    run the whole suite: Python, JavaScript, browser"
+	@echo "make oldest  run the tests of the Flask side and the clients with the oldest dependencies"
 	@echo "make bench   measure what sealing costs on this machine"
 	@echo "make load    the same behind gunicorn, with requests of wrk and streams of 1 GiB (MINUTES=5)"
 	@echo "make docs    build the documentation into docs/_build/html"
@@ -29,6 +30,13 @@ demo: .venv/demo
 
 test: .venv/test
 	$(BIN)/python -m pytest
+
+# Where no older cryptography has what is tested, and what tests the tests, stays out.
+OLDEST = $(filter-out tests/test_driver.py,$(wildcard tests/test_*.py)) \
+	tests/clients tests/stores tests/testing
+
+oldest: .venv-oldest
+	.venv-oldest/bin/python -m pytest -m "not kem" $(OLDEST)
 
 bench: .venv/test
 	$(BIN)/python -m tests.benchmarks
@@ -59,6 +67,11 @@ lock: .venv/test
 	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 		--no-header --upgrade --extra jwt --group dev -c requirements/demo.txt pyproject.toml \
 		-o requirements/dev.txt
+	$(BIN)/uv pip compile -q --universal --python-version 3.11 --resolution lowest-direct --all-extras \
+		--no-header pyproject.toml -o .venv/lowest.txt
+	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+		--no-header --upgrade --all-extras --group tests -c .venv/lowest.txt pyproject.toml \
+		-o requirements/oldest.txt
 	for group in fuzz mutants; do \
 		$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes \
 			--no-emit-index-url --no-header --upgrade --group $$group -c requirements/dev.txt \
@@ -75,6 +88,11 @@ clean:
 # All that the tests, checks and documentation need, programs of the system included.
 .venv/test: tools/setup requirements/dev.txt pyproject.toml tests/js/package-lock.json
 	PYTHON=$(PYTHON) tools/setup test
+
+.venv-oldest: requirements/oldest.txt
+	$(PYTHON) -m venv --clear $@
+	$@/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/oldest.txt
+	$@/bin/pip install --quiet --disable-pip-version-check --no-deps --editable .
 
 # What only these two need, on top of the others.
 .venv/fuzz: .venv/demo requirements/fuzz.txt

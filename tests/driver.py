@@ -15,10 +15,10 @@ from typing import Any, Protocol, TypeVar
 from urllib.parse import unquote_to_bytes
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.asymmetric.mlkem import MLKEM768PrivateKey
 from flask import Flask
 from werkzeug.test import EnvironBuilder
 
+from flask_sealed.clients.identity import kem_key
 from flask_sealed.protocol.exchange import ClientExchange
 from flask_sealed.protocol.flow import (
     RECORDS_TYPE,
@@ -329,7 +329,7 @@ class SealedCaller:
                 binding=self.binding,
                 pins=ring_pins,
                 prefix=prefix,
-                kem=MLKEM768PrivateKey.generate if kem else None,
+                kem=kem_key() if kem else None,
             )
         )
         self._client = Client(

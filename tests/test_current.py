@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from flask import Flask, Response
 
@@ -27,6 +28,7 @@ def with_views(app: Flask) -> Flask:
     return app
 
 
+@pytest.mark.kem
 def test_in_a_session(make_session_app: MakeApp, make_caller: MakeCaller) -> None:
     app = with_views(make_session_app())
     binding = Ed25519PrivateKey.generate()

@@ -374,6 +374,7 @@ def test_once(make_session_app: MakeApp, make_caller: MakeCaller) -> None:
         assert attempt.json(caller.deliver(attempt.send)) == ANSWER
 
 
+@pytest.mark.kem
 def test_kem(make_session_app: MakeApp, make_caller: MakeCaller, ring: KeyRing) -> None:
     app = make_session_app()
     app.add_url_rule("/kem", "kem", sealed(kem=True)(answer))
@@ -399,6 +400,7 @@ def test_pad(make_session_app: MakeApp, make_caller: MakeCaller) -> None:
     assert len({size("bare", length) for length in range(1000, 1024, 7)}) > 1
 
 
+@pytest.mark.kem
 def test_blueprints_demand_too(make_session_app: MakeApp, make_caller: MakeCaller) -> None:
     app, bp = make_session_app(), Blueprint("bp", __name__)
     bp.add_url_rule("/kem", view_func=answer)

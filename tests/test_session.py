@@ -739,6 +739,7 @@ def test_unsafe_requests_need_a_name(caller: SealedCaller) -> None:
     assert problem(outer) == "malformed"
 
 
+@pytest.mark.kem
 def test_views_that_demand_ml_kem(app: Flask, make_caller: MakeCaller) -> None:
     app.add_url_rule("/kem", "kem", sealed(kem=True)(lambda: {"kem": current.kem}))
     assert make_caller(app, kem=True).get("/kem").json() == {"kem": True}

@@ -41,6 +41,7 @@ def pay(app: Flask) -> Flask:
     return app
 
 
+@pytest.mark.kem
 def test_a_session(make_session_app: MakeApp, make_caller: MakeCaller, sent: Sent) -> None:
     app = pay(make_session_app())
     assert make_caller(app, kem=True).post("/pay", json=["4242"]).json() == ["4242"]

@@ -155,6 +155,7 @@ def test_the_session_and_the_list_serve_many_requests(
     assert middle.targets == ["/sealed/session", "/sealed/routes", *["/look"] * 3]
 
 
+@pytest.mark.kem
 def test_headers_and_queries_travel_sealed(client: httpx.Client, middle: Middle) -> None:
     headers = {"Authorization": f"Basic {SECRET}", "Accept": "text/x", "X-Other": "shown"}
     response = client.get("/look", params={"card": SECRET}, headers=headers)
