@@ -9,7 +9,7 @@ MODULE ?= *
 MINUTES ?= 0.5
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test oldest bench load docs check fuzz mutants lock clean
+.PHONY: help demo test oldest bench load docs check release fuzz mutants lock clean
 
 help:
 	@echo "make demo    start the bank example on http://127.0.0.1:$(PORT)"
@@ -19,6 +19,7 @@ help:
 	@echo "make load    the same behind gunicorn, with requests of wrk and streams of 1 GiB (MINUTES=5)"
 	@echo "make docs    build the documentation into docs/_build/html"
 	@echo "make check   ruff, mypy, the documentation without warnings, the wheel in an empty environment"
+	@echo "make release build what is published into dist: source, wheel, bill of materials, checksums"
 	@echo "make fuzz    feed the parsers for a minute with what no peer should send"
 	@echo "make mutants see which changes of the code no test notices (MODULE=records: of one module)"
 	@echo "make lock    renew the locked versions"
@@ -53,6 +54,13 @@ check: .venv/test docs
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	tools/check-wheel
+
+release: .venv/test
+	rm -rf dist
+	tools/build dist
+	$(BIN)/cyclonedx-py requirements requirements/demo.txt --pyproject pyproject.toml --mc-type library \
+		--output-reproducible -o dist/flask_sealed.cdx.json
+	cd dist && sha256sum * > SHA256SUMS
 
 fuzz: .venv/fuzz
 	$(BIN)/python -m tests.fuzz

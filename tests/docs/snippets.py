@@ -22,7 +22,14 @@ from .shell import REPOSITORY, Shell, SnippetError
 #: Languages that nothing runs.
 LOOKED_AT = frozenset(("http", "text"))
 _PAGES = frozenset(
-    REPOSITORY / name for name in ("README.rst", "CHANGES.rst", "examples/bank/README.rst")
+    REPOSITORY / name
+    for name in (
+        "README.rst",
+        "CHANGES.rst",
+        "CONTRIBUTING.rst",
+        "SECURITY.rst",
+        "examples/bank/README.rst",
+    )
 )
 
 _run_python = PythonEvaluator()
