@@ -1,4 +1,4 @@
-"""What a user would write; run in an environment that has only the wheel, and type-checked there."""
+"""What a user would write; run where only the wheel is, and type-checked there."""
 
 import base64
 import json
