@@ -20,6 +20,7 @@ README = REPOSITORY / "README.rst"
 DOCS = REPOSITORY / "docs"
 PROTOCOL = DOCS / "protocol.rst"
 REVIEW = DOCS / "security-review.rst"
+THREATS = DOCS / "threats.rst"
 PAGES = [*sorted(REPOSITORY.glob("*.rst")), *sorted(DOCS.glob("*.rst"))]
 
 every_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -153,13 +154,28 @@ def test_every_row_of_what_must_be_rejected_has_its_place_in_the_order_of_checks
     assert placed == {int(row) for row in rows}
 
 
-def test_the_review_names_tests_and_code_that_exist() -> None:
-    page = REVIEW.read_text(encoding="utf-8")
-    tests = re.findall(r"``(tests/[\w/]+\.py)::(\w+)``", page)
-    assert page.count("``tests/") == len(tests) >= 30
+@every_page
+def test_tests_that_are_named_exist(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    tests = re.findall(r"``(tests/[\w/]+\.py)::(\w+)``", text)
     for path, name in tests:
-        text = (REPOSITORY / path).read_text(encoding="utf-8")
-        assert re.search(rf"(?m)^def {name}\(", text), f"{path}::{name}"
+        source = (REPOSITORY / path).read_text(encoding="utf-8")
+        assert re.search(rf"(?m)^(async )?def {name}\(", source), f"{path}::{name}"
+
+
+def test_every_threat_that_is_answered_names_its_test() -> None:
+    page = THREATS.read_text(encoding="utf-8")
+    rows = re.findall(
+        r"(?ms)^    \*   - (?!Threat)(.+?)\n        - (.+?)\n        - (.+?)\n(?=    \*|\n|\Z)",
+        page,
+    )
+    assert len(rows) >= 30
+    for threat, answer, how in rows:
+        assert (answer == "No") is not ("``tests/" in how), threat
+
+
+def test_the_review_names_code_that_exists() -> None:
+    page = REVIEW.read_text(encoding="utf-8")
     things = re.findall(r"``((?!flask_sealed)[a-z]\w*)\.([\w.]+)``", page)
     for module, name in things:
         package = "flask_sealed" if module == "errors" else "flask_sealed.protocol"
