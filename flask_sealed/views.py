@@ -5,12 +5,10 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
-import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 from flask import Blueprint, Flask, Response, request
 from werkzeug.routing import Rule
@@ -20,12 +18,13 @@ from .bodies import read_body
 from .config import Settings
 from .errors import ConfigError, Refusal, Unavailable
 from .keyfile import KeyFile
-from .policy import Policies, Policy, sealed
+from .policy import Policies, sealed
 from .protocol.encoding import Members, json_decode
 from .protocol.flow import MOST_REPLY
 from .protocol.handshake import answer_hello
 from .refusals import demand_https, refuse
-from .targets import mount, public_path
+from .routelist import list_routes
+from .targets import mount
 from .window import hide_locals
 
 _NAME = "flask_sealed"
@@ -33,8 +32,6 @@ _NAME = "flask_sealed"
 OWN = f"{_NAME}."
 _HELLO = Members({"hello": str})
 _CLIENT = Path(__file__).with_name("js") / "sealed.js"
-# A rule's variable: `<name>`, `<converter:name>` or `<converter(arguments):name>`.
-_VARIABLE = re.compile(r"<(?:(\w+)(?:\(.*?\))?:)?(\w+)>")
 
 logger = logging.getLogger("flask_sealed")
 
@@ -66,7 +63,7 @@ def add_views(
     @blueprint.get("/routes")
     @sealed(profile="session")
     def routes() -> dict[str, Any]:
-        return {"routes": list(_routes(app, settings, policies(app), mount(request.environ)))}
+        return {"routes": list_routes(app, settings, policies(app), mount(request.environ))}
 
     blueprint.add_url_rule("/client.js", view_func=client)
     if _NAME in app.blueprints:
@@ -141,62 +138,3 @@ def client() -> Response:
 def _client() -> tuple[bytes, str]:
     content = _CLIENT.read_bytes()
     return content, hashlib.sha256(content).hexdigest()
-
-
-def _routes(
-    app: Flask, settings: Settings, policies: Policies, mounted: str
-) -> Iterator[dict[str, Any]]:
-    """What clients have to know: a row for each rule and each way that its methods are sealed."""
-    for rule in app.url_map.iter_rules():
-        ways: dict[Policy, list[str]] = {}
-        for method in sorted(rule.methods or ()):
-            policy = policies.get((rule.endpoint, method))
-            if policy is not None:
-                ways.setdefault(policy, []).append(method)
-        path = _public_rule(mounted + rule.rule, settings) if ways else None
-        for policy, methods in ways.items():
-            for template in [] if path is None else _templates(rule, path):
-                yield {
-                    "path": template,
-                    "methods": methods,
-                    "profile": policy.profile or settings.profile,
-                    "request": policy.request,
-                    "response": policy.response,
-                    "once": policy.once,
-                    "kem": policy.kem,
-                }
-
-
-def _public_rule(rule: str, settings: Settings) -> str | None:
-    """A rule as clients see it; ``None`` where they cannot.
-
-    :raises ConfigError: where its variables decide whether they can, and no template says how.
-    """
-    fixed, variable, _ = rule.partition("<")
-    for inside, _ in settings.public_paths:
-        if variable and inside.startswith(fixed) and inside != fixed:
-            raise ConfigError(
-                f"the list of sealed views cannot name {rule!r}, which has a variable where"
-                f" SEALED_PUBLIC_PATHS has {inside!r}: begin the rule with that path"
-            )
-    return public_path(rule, settings.public_paths)
-
-
-def _templates(rule: Rule, path: str) -> Iterator[str]:
-    """What reaches a rule: with a slash at its end and without, where it is lenient about it."""
-    yield _template(rule, path)
-    if not rule.strict_slashes and path != "/":
-        yield _template(rule, path[:-1] if path.endswith("/") else f"{path}/")
-
-
-def _template(rule: Rule, path: str) -> str:
-    """A rule's path as a URI template (RFC 6570): ``{name}`` stands for one segment or a part of
-    it, ``{+name}`` for any number; all else is as it stands in a target."""
-    template = ""
-    at = 0
-    for variable in _VARIABLE.finditer(path):
-        converter = rule.map.converters[variable[1] or "default"]
-        plus = "" if converter.part_isolating else "+"
-        template += quote(path[at : variable.start()], safe="/") + f"{{{plus}{variable[2]}}}"
-        at = variable.end()
-    return template + quote(path[at:], safe="/")

@@ -118,6 +118,7 @@ ALLOWED: dict[str, set[str]] = {
         "targets",
         "window",
     },
+    "routelist": {"config", "errors", "policy", "targets"},
     "views": {
         "bodies",
         "config",
@@ -128,6 +129,7 @@ ALLOWED: dict[str, set[str]] = {
         "protocol.flow",
         "protocol.handshake",
         "refusals",
+        "routelist",
         "signals",
         "targets",
         "window",

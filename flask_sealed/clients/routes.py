@@ -45,9 +45,13 @@ class Routes:
     def __init__(self, text: bytes) -> None:
         self._fixed: dict[str, list[Route]] = {}
         self._templates: list[tuple[re.Pattern[str], Route]] = []
+        # What would match a template, and is in clear.
+        self._clear: set[tuple[str, str]] = set()
         for row in json_decode(text, _LIST)["routes"]:
             route = _read(row)
-            if "{" in route.path:
+            if route.profile == "clear":
+                self._clear.update((method, route.path) for method in route.methods)
+            elif "{" in route.path:
                 self._templates.append((_pattern(route.path), route))
             else:
                 self._fixed.setdefault(_merged(unquote(route.path)), []).append(route)
@@ -60,6 +64,8 @@ class Routes:
 
         :param path: as it stands in the request line, without the query.
         """
+        if (method, path) in self._clear:  # in no other spelling
+            return None
         routes = (route for route in self._matching(path) if method in route.methods)
         return min(routes, key=_first, default=None)
 

@@ -1316,6 +1316,7 @@ class Client {
   #prefix;
   #defaults;
   #routes = [];
+  #clear = new Set();
 
   constructor(baseUrl, { audience, prefix = "/sealed", headers = [], clock = new Clock(), ...options }) {
     this.#base = new URL(baseUrl);
@@ -1339,7 +1340,10 @@ class Client {
     const answer = await this.#follow(this.#ask(request, new URL(request.url), {}));
     configured(answer.status === 200, "the service has no list of sealed routes");
     const { routes } = await answer.json();
-    this.#routes = routes.filter(({ profile }) => profile === "session").map(readRoute);
+    const of = (kind) => routes.filter(({ profile }) => profile === kind);
+    this.#routes = of("session").map(readRoute);
+    // What would match a template, and is in clear.
+    this.#clear = new Set(of("clear").flatMap(({ path, methods }) => methods.map((method) => `${method} ${path}`)));
   }
 
   /** What is to be done once, however often it is tried: for `fetch(…, { operation })`. */
@@ -1377,6 +1381,7 @@ class Client {
   }
 
   #route(method, path) {
+    if (this.#clear.has(`${method} ${path}`)) return undefined; // in no other spelling
     // A second slash is no way into the clear.
     const target = canonicalTarget(path).replace(/\/{2,}/g, "/");
     return this.#routes.find(({ pattern, methods }) => methods.has(method) && pattern.test(target));

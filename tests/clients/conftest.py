@@ -51,6 +51,10 @@ def add_views(app: Flask, done: Done) -> None:
     def set_card(name: str) -> Any:
         return {"name": name}
 
+    @app.post("/users/nobody/card")
+    def no_card() -> Any:
+        return {"name": None}
+
     @app.get("/once")
     @sealed(once=True)
     def once() -> Any:

@@ -156,6 +156,17 @@ test("many calls at once share a handshake", async () => {
   assert.equal(new Set(server.to("/card").map(({ header }) => header.jti)).size, 40);
 });
 
+test("a view in clear that a template matches", async () => {
+  const { server, api } = await service();
+  server.route("/users/{name}", () => CARD);
+  server.routes.push({ path: "/users/none", methods: ["GET"], profile: "clear" });
+  await api.refresh();
+  assert.equal(await (await api.fetch("/users/none")).text(), "in clear");
+  for (const [path, init] of [["/users/none/"], ["//users/none"], ["/users/%6eone"], ["/users/none", POST], ["/users/ada"]]) {
+    await assert.rejects(api.fetch(AUDIENCE + path, init), NoAnswer);
+  }
+});
+
 test("a sealed stale moves the clock, once", async () => {
   const { server, go, api } = await timed();
   let told = 1;
