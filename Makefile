@@ -5,11 +5,11 @@ PYTHON ?= python3
 BIN = .venv/bin
 # What `make mutants` changes: one module of the protocol, or all that are measured.
 MODULE ?= *
-# How long `make load` sends sealed requests.
+# How long `make load` sends sealed requests, and `make soak` with each store.
 MINUTES ?= 0.5
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test oldest bench load docs check release fuzz mutants lock clean
+.PHONY: help demo test oldest bench load soak docs check release fuzz mutants lock clean
 
 help:
 	@echo "make demo    start the bank example on http://127.0.0.1:$(PORT)"
@@ -17,6 +17,7 @@ help:
 	@echo "make oldest  run the tests of the Flask side and the clients with the oldest dependencies"
 	@echo "make bench   measure what sealing costs on this machine"
 	@echo "make load    the same behind gunicorn, with requests of wrk and streams of 1 GiB (MINUTES=5)"
+	@echo "make soak    faults under load: workers killed, Redis restarted, clocks set (MINUTES=5)"
 	@echo "make docs    build the documentation into docs/_build/html"
 	@echo "make check   ruff, mypy, the documentation without warnings, the wheel in an empty environment"
 	@echo "make release build what is published into dist: source, wheel, bill of materials, checksums"
@@ -44,6 +45,9 @@ bench: .venv/test
 
 load: .venv/test
 	$(BIN)/python -m tests.benchmarks.servers --minutes $(MINUTES)
+
+soak: .venv/test
+	$(BIN)/python -m tests.soak --minutes $(MINUTES)
 
 docs: .venv/test
 	$(BIN)/sphinx-build -W --keep-going -q -b html docs docs/_build/html

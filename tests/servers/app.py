@@ -38,6 +38,7 @@ def create_app() -> Flask:
     else:
         app.config.update(json.loads(os.environ.get("SEALED_TEST_SETTINGS", "{}")))
         Sealed(app)
+        app.extensions["sealed"].clock = clock
         add_views(app, sealed)
     return app
 
@@ -66,6 +67,12 @@ def add_views(app: Flask, decorate: Callable[[Any], Any]) -> None:
     for path, view, methods in rules:
         name = f"{view.__name__}:{path}".replace(".", "-")
         app.add_url_rule(path, name, decorate(view), methods=methods)
+
+
+def clock() -> float:
+    """The time, and the seconds that the test has set the clock forth."""
+    path = Path(os.environ["SEALED_TEST_FOLDER"], "clock")
+    return time.time() + (float(path.read_text() or 0) if path.exists() else 0)
 
 
 def ready() -> str:

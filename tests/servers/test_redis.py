@@ -34,16 +34,8 @@ def caller(server: Server, redis: RedisServer, tmp_path: Path) -> SealedCaller:
     caller = Service(server, pins(tmp_path)).caller()
     # A store that has just begun refuses what may have been tried before.
     assert caller.deliver(caller.prepare(TRANSFER, b"{}").send).status == 503
-    age(redis)
+    redis.age()
     return caller
-
-
-def age(redis: RedisServer) -> None:
-    """Let the store have begun long ago."""
-    with redis.client() as client:
-        (key,) = client.keys("flask-sealed:ops:*")
-        ((life, _),) = client.zrange(key, 0, 0, withscores=True)
-        client.zincrby(key, 1000, life)
 
 
 def test_copies_of_a_transfer(server: Server, caller: SealedCaller) -> None:
@@ -65,7 +57,7 @@ def test_a_redis_that_is_killed_and_comes_back(
     redis.start()
     # It has forgotten all, and says so: what was sealed before is refused for 130 seconds.
     assert {caller.deliver(attempt.send).status for _ in range(8)} == {503}
-    age(redis)
+    redis.age()
     assert caller.post("/transfer", json={"amount": 2}).status == 200
     assert len(server.notes("transfers")) == 2
 
