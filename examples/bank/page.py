@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from flask import Flask, Response, render_template, url_for
+import time
+
+from flask import Flask, Response, current_app, render_template, url_for
+
+from flask_sealed.protocol.encoding import b64u_encode
 
 from .db import DEMO_PASSWORDS
 
@@ -17,25 +21,34 @@ _ENDPOINTS = (
     "accounts",
     "payment_details",
     "transfers",
+    "statement",
     "identity_document",
     "rates",
 )
 
 
-def init_app(app: Flask, *, aes_key: str) -> None:
-    """Serve the page.
-
-    :param aes_key: the Level 3 key, as 64 hex digits. It ships with the page, as in the article:
-        whoever has the page has the key.
-    """
-
-    @app.get("/")
-    def index() -> str:
-        urls = {name.rpartition(".")[2]: url_for(f"api.{name}") for name in _ENDPOINTS}
-        environment = {"aesKey": aes_key, "urls": urls}
-        return render_template("bank.html", environment=environment, logins=DEMO_PASSWORDS)
-
+def init_app(app: Flask) -> None:
+    """Serve the page."""
+    app.add_url_rule("/", "index", index)
     app.after_request(_protect)
+
+
+def index() -> str:
+    """The page, and what its script has to know. Nothing of that is secret."""
+    environment = {
+        "audience": current_app.config["SEALED_AUDIENCE"],
+        "client": url_for("flask_sealed.client"),
+        "pins": pins(current_app),
+        "urls": {name.rpartition(".")[2]: url_for(f"api.{name}") for name in _ENDPOINTS},
+    }
+    return render_template("bank.html", environment=environment, logins=DEMO_PASSWORDS)
+
+
+def pins(app: Flask) -> list[str]:
+    """What ``flask sealed pins`` prints. Here they come with the page, and so does its script: who
+    can change one can change the other. An installed application has both from elsewhere."""
+    ring = app.extensions["sealed"].settings.keyring.ring()
+    return [b64u_encode(pin) for pin in ring.pins(int(time.time()))]
 
 
 def _protect(response: Response) -> Response:

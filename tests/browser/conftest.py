@@ -60,7 +60,7 @@ def serve() -> Iterator[Serve]:
 
 @pytest.fixture(scope="package")
 def instance(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An instance folder to copy: to hash the passwords anew for each test takes its time."""
+    """An instance folder with a database to copy: to hash the passwords anew takes its time."""
     folder = tmp_path_factory.mktemp("instance")
     create_app(instance_path=folder)
     return folder
@@ -68,7 +68,7 @@ def instance(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def bank_url(serve: Serve, instance: Path, tmp_path: Path) -> str:
-    shutil.copytree(instance, tmp_path, dirs_exist_ok=True)
+    shutil.copy2(instance / "bank.sqlite3", tmp_path)
     return serve(create_app(instance_path=tmp_path))
 
 

@@ -1,4 +1,4 @@
-"""The example bank, seen from its wire: what is sealed opens with the key, and tells nothing."""
+"""The example bank, as its callers see it, and what is on its wire."""
 
 from __future__ import annotations
 
@@ -10,47 +10,45 @@ import shutil
 import sqlite3
 import stat
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any
 
+import httpx
 import pytest
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from flask import Flask
 from flask.testing import FlaskClient
 from werkzeug.datastructures import FileStorage
 from werkzeug.test import TestResponse, encode_multipart
 
-from examples.bank import auth, create_app, keys
+from examples.bank import auth, caller, create_app, keys, page
 from flask_sealed.cli import cli
-from flask_sealed.protocol import envelope
+from flask_sealed.errors import Refused, Untrusted
+from flask_sealed.keyfile import create_keyring
+from flask_sealed.protocol.encoding import b64u_encode
+from flask_sealed.protocol.flow import RECORDS_TYPE
+from flask_sealed.testing import SealedClient
 
 ADA = {"customer": "ada", "password": "analytical-engine"}
 GRACE = {"customer": "grace", "password": "nanoseconds"}
 PDF = b"%PDF-1.7 passport of Ada"
-# A quote is in no base64, so ciphertext cannot hold these by chance.
-MARKERS = (b'"4242"', b"cardLast4", b'"balance"', b"accessToken", b"Lovelace", b"passport")
+MARKERS = ('"4242"', "cardLast4", '"balance"', "accessToken", "Lovelace", "passport", "analytical")
 
 
 class Customer:
-    """Seals what it sends and opens what it gets; every answer is checked for plaintext."""
+    """Calls the bank as its clients do; the wire of every call is checked for plaintext."""
 
     def __init__(self, app: Flask) -> None:
-        folder = Path(app.instance_path)
-        self.key = AESGCM(bytes.fromhex((folder / "level3.key").read_text()))
-        self.client: FlaskClient = app.test_client()
+        self.client = SealedClient(app, app.response_class)
         self.headers: dict[str, str] = {}
 
     def send(self, path: str, body: bytes, content_type: str = "application/json") -> TestResponse:
-        headers = dict(self.headers)
-        aad = b"" if content_type == "application/json" else content_type.encode()
-        if aad:
-            headers["Sealed-Content-Type"] = content_type
-        data = envelope.seal(self.key, body, iv=os.urandom(12), aad=aad)
-        return self.client.post(path, data=data, headers=headers, content_type="application/json")
+        return self.client.post(path, data=body, headers=self.headers, content_type=content_type)
 
     def post(self, path: str, sent: object) -> tuple[int, Any]:
         return self.open(self.send(path, json.dumps(sent).encode()))
@@ -64,11 +62,8 @@ class Customer:
         return self.open(self.send("/api/kyc", form, f"multipart/form-data; boundary={boundary}"))
 
     def open(self, response: TestResponse) -> tuple[int, Any]:
-        assert response.content_type == "application/json"
-        assert list(response.get_json()) == ["data"]
-        for marker in MARKERS:
-            assert marker not in response.data
-        return response.status_code, json.loads(envelope.open_(self.key, response.data))
+        self.client.assert_not_on_wire(*MARKERS)
+        return response.status_code, response.get_json()
 
     def log_in(self, credentials: dict[str, str]) -> Customer:
         status, answer = self.post("/api/login", credentials)
@@ -177,13 +172,37 @@ def test_rates_are_in_clear_and_need_no_token(bank: Flask) -> None:
     assert response.get_json()["rates"]["USD"] > 0
 
 
-def test_the_page_has_the_key_and_a_policy_without_inline_scripts(bank: Flask) -> None:
-    response = bank.test_client().get("/")
-    key = (Path(bank.instance_path) / "level3.key").read_text().strip()
-    assert key in response.text
+def test_the_page_has_pins_and_no_secret(bank: Flask) -> None:
+    response = FlaskClient(bank, bank.response_class).get("/")
+    folder = Path(bank.instance_path)
+    pinned = create_keyring(folder / "keyring.json").pins(int(time.time()))
+    assert all(b64u_encode(pin) in response.text for pin in pinned)
+    for key in json.loads((folder / "keyring.json").read_text())["keys"]:
+        for secret in (key.get("d"), key.get("k")):
+            assert secret is None or secret not in response.text
     assert "default-src 'self'" in response.headers["Content-Security-Policy"]
     assert "unsafe" not in response.headers["Content-Security-Policy"]
-    assert "SEALED_LEVEL3_KEY" not in bank.config
+
+
+def test_a_statement_streams_the_bookings(ada: Customer, grace: Customer) -> None:
+    ada.post("/api/transfers", order("40-1001", "40-2001", 1250))
+    grace.post("/api/transfers", order("40-2001", "40-1001", 5))
+    answer = ada.client.get("/api/statement?account=40-1001", headers=ada.headers)
+    assert answer.content_type == "text/csv; charset=utf-8"
+    lines = [line.split(",")[1:] for line in answer.text.splitlines()]
+    assert lines == [["with", "cents"], ["40-2001", "-1250"], ["40-2001", "5"]]
+    assert dict(ada.client.wire[-1].response.headers)["Content-Type"] == RECORDS_TYPE
+    ada.client.assert_not_on_wire("40-2001", "account=")
+    assert (
+        grace.client.get("/api/statement?account=40-1001", headers=grace.headers).status_code
+        == 404
+    )
+
+
+def test_a_token_is_of_no_use_to_others(bank: Flask, ada: Customer) -> None:
+    eve = Customer(bank)
+    eve.headers = ada.headers
+    assert eve.get("/api/accounts")[0] == 401
 
 
 # --- transfers ---
@@ -243,10 +262,15 @@ def test_what_is_no_json_inside_the_envelope_is_a_sealed_400(ada: Customer) -> N
 def test_transfers_at_once_never_overdraw(bank: Flask, ada: Customer) -> None:
     amount = 300_000  # eight of these are on the account, and twenty are asked for
 
+    customers: SimpleQueue[Customer] = SimpleQueue()
+    for _ in range(10):
+        customers.put(Customer(bank).log_in(ADA))
+
     def attempt(_: int) -> int:
-        customer = Customer(bank)
-        customer.headers = ada.headers
-        return customer.post("/api/transfers", order("40-1001", "40-2001", amount))[0]
+        customer = customers.get()
+        status = customer.post("/api/transfers", order("40-1001", "40-2001", amount))[0]
+        customers.put(customer)
+        return status
 
     with ThreadPoolExecutor(10) as pool:
         statuses = Counter(pool.map(attempt, range(20)))
@@ -258,15 +282,16 @@ def test_transfers_both_ways_at_once_keep_the_sum(
     bank: Flask, ada: Customer, grace: Customer
 ) -> None:
     before = ada.balances() | grace.balances()
+    logins = [(GRACE, "40-2001", "40-1002"), (ADA, "40-1001", "40-2001")] * 5
+    workers = [(Customer(bank).log_in(who), payer, payee) for who, payer, payee in logins]
 
-    def attempt(number: int) -> int:
-        customer = Customer(bank)
-        customer.headers = (ada if number % 2 else grace).headers
-        accounts = ("40-1001", "40-2001") if number % 2 else ("40-2001", "40-1002")
-        return customer.post("/api/transfers", order(*accounts, 100_000 + number))[0]
+    def attempt(number: int) -> set[int]:
+        customer, payer, payee = workers[number]
+        orders = [order(payer, payee, 100_000 + number + again) for again in range(4)]
+        return {customer.post("/api/transfers", sent)[0] for sent in orders}
 
     with ThreadPoolExecutor(10) as pool:
-        assert set(pool.map(attempt, range(40))) <= {201, 409}
+        assert set().union(*pool.map(attempt, range(10))) <= {201, 409}
     after = ada.balances() | grace.balances()
     assert sum(after.values()) == sum(before.values())
     assert after != before
@@ -315,18 +340,8 @@ def test_the_largest_document_fits(ada: Customer) -> None:
 
 
 def test_the_wire_carries_nothing_of_an_upload(ada: Customer) -> None:
-    seen: list[bytes] = []
-    send = ada.client.post
-
-    def tap(*args: Any, **kwargs: Any) -> TestResponse:
-        seen.append(kwargs["data"])
-        return send(*args, **kwargs)
-
-    ada.client.post = tap  # type: ignore[method-assign]
     assert ada.upload("passport.pdf", PDF)[0] == 201
-    assert len(seen) == 1
-    assert b"passport" not in seen[0]
-    assert b"%PDF" not in seen[0]
+    ada.client.assert_not_on_wire("passport", "%PDF-1.7", "multipart")
 
 
 # --- refusals ---
@@ -334,18 +349,13 @@ def test_the_wire_carries_nothing_of_an_upload(ada: Customer) -> None:
 
 @pytest.mark.parametrize("path", ["/api/login", "/api/transfers", "/api/kyc"])
 @pytest.mark.parametrize(
-    ("code", "sent"),
-    [
-        ("malformed", {"json": ADA}),
-        ("sealed-required", {"data": ADA}),
-        ("malformed", {"json": {"data": "AAAA"}}),
-        ("refused", {"json": {"data": "A" * 80}}),
-    ],
+    ("code", "seal"), [("sealed-required", {}), ("malformed", {"Sealed": "e30..AAAA.AAAA.AAAA"})]
 )
 def test_what_is_not_sealed_is_refused_in_clear(
-    ada: Customer, path: str, code: str, sent: dict[str, Any]
+    bank: Flask, ada: Customer, path: str, code: str, seal: dict[str, str]
 ) -> None:
-    response = ada.client.post(path, headers=ada.headers, **sent)
+    client = FlaskClient(bank, bank.response_class)
+    response = client.post(path, headers=ada.headers | seal, json=ADA)
     assert response.content_type == "application/problem+json"
     problem = json.loads(response.data)
     assert problem["type"] == f"urn:flask-sealed:{code}"
@@ -357,22 +367,23 @@ def test_what_is_not_sealed_is_refused_in_clear(
 
 def test_the_first_start_makes_private_files_and_the_second_keeps_them(tmp_path: Path) -> None:
     folder = tmp_path / "new" / "instance"
-    token = Customer(create_app(instance_path=folder)).log_in(ADA).headers
-    names = {"level3.key", "jwt.key", "bank.sqlite3"}
-    assert {path.name for path in folder.iterdir()} == names
+    Customer(create_app(instance_path=folder)).log_in(ADA)
+    keys = {"keyring.json", "jwt.key"}
+    # The journal of SQLite's that is there while the store is open.
+    names = {path.name for path in folder.iterdir()} - {"operations.sqlite3-journal"}
+    assert names == keys | {"bank.sqlite3", "operations.sqlite3"}
     assert {stat.S_IMODE(path.stat().st_mode) for path in folder.iterdir()} == {0o600}
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
-    before = {name: (folder / name).read_bytes() for name in names}
-    again = Customer(create_app(instance_path=folder))
-    again.headers = token
+    before = {name: (folder / name).read_bytes() for name in keys}
+    again = Customer(create_app(instance_path=folder)).log_in(ADA)
     assert again.balances()["40-1002"] == 8_120_000
-    assert before == {name: (folder / name).read_bytes() for name in names}
+    assert before == {name: (folder / name).read_bytes() for name in keys}
 
 
 def test_instances_have_keys_of_their_own(tmp_path: Path) -> None:
     for name in "ab":
         create_app(instance_path=tmp_path / name)
-    for name in ("level3.key", "jwt.key"):
+    for name in ("keyring.json", "jwt.key"):
         assert len({(tmp_path / folder / name).read_text() for folder in "ab"}) == 2
 
 
@@ -402,8 +413,14 @@ def test_a_failed_start_leaves_nothing_behind(tmp_path: Path) -> None:
 
 
 def test_configuration_goes_before_the_files(tmp_path: Path) -> None:
-    secrets = {"SEALED_LEVEL3_KEY": os.urandom(32).hex(), "JWT_SECRET_KEY": os.urandom(32).hex()}
-    create_app(secrets, instance_path=tmp_path)
+    ring = create_keyring(tmp_path / "own.json").to_json().decode()
+    (tmp_path / "own.json").unlink()
+    given = {
+        "SEALED_KEYRING": ring,
+        "SEALED_REPLAY_STORE": "memory://",
+        "JWT_SECRET_KEY": os.urandom(32).hex(),
+    }
+    create_app(given, instance_path=tmp_path)
     assert os.listdir(tmp_path) == ["bank.sqlite3"]
 
 
@@ -418,5 +435,16 @@ def routes(bank: Flask) -> Callable[..., int]:
 
 def test_the_command_line_finds_what_is_sealed(routes: Callable[..., int]) -> None:
     assert routes("/api/login", "/api/accounts", "/api/payment-details") == 0
-    assert routes("/api/transfers", "/api/kyc") == 0
+    assert routes("/api/transfers", "/api/kyc", "/api/statement") == 0
     assert routes("/api/rates") == 1
+
+
+def test_a_caller_in_python(
+    bank: Flask, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(httpx, "HTTPTransport", lambda: httpx.WSGITransport(bank))
+    caller.main(["http://127.0.0.1:5000", *page.pins(bank)])
+    assert capsys.readouterr().out.endswith(",40-1001,-1\r\n")
+    stranger = create_keyring(Path(bank.instance_path) / "other.json").pins(int(time.time()))
+    with pytest.raises((Refused, Untrusted)):
+        caller.main(["http://127.0.0.1:5000", b64u_encode(stranger[0])])

@@ -1,16 +1,19 @@
-// The page's component. It sees plain objects only; sealing is the business of level3.js.
+// The page's component. It sees plain objects only; sealing is the business of the client that the
+// bank serves.
 
 import { byId, element } from "./dom.js";
-import { NotSealed, wiretapped } from "./level3.js";
-import { clearExchanges, showExchange } from "./wire.js";
+import { clearSeen, seen } from "./eavesdropper.js";
+import { tap } from "./tap.js";
+import { clearCalls, showCall } from "./wire.js";
 
 const environment = JSON.parse(byId("environment").textContent);
 const { urls } = environment;
-const { sealedFetch, clearFetch } = wiretapped(environment.aesKey, showExchange);
 const euro = new Intl.NumberFormat("en-IE", { style: "currency", currency: "EUR" });
+const wire = tap();
 
 // In memory only: a reload ends the session, and nothing can be found in the browser's storage.
 let token = null;
+let client = null;
 
 /** An answer of the bank that is no success, in words for the customer. */
 class Refused extends Error {
@@ -20,13 +23,43 @@ class Refused extends Error {
   }
 }
 
-async function call(url, init = {}) {
-  const headers = new Headers(init.headers);
-  if (token) headers.set("Authorization", `Bearer ${token}`);
-  const response = await sealedFetch(url, { ...init, headers });
-  const answer = await response.json().catch(() => ({}));
-  if (response.ok) return answer;
-  throw new Refused(response.status, answer.error ?? answer.detail ?? "The bank did not say why.");
+// --- calling the bank ---
+
+/** The client, once the bank has proved that it has one of the keys that this page pins. */
+async function connected() {
+  const { connect } = await import(environment.client);
+  const { audience, pins } = environment;
+  return connect(location.origin, { audience, pins, fetch: wire.fetch });
+}
+
+async function call(url, { headers, ...init } = {}) {
+  const sent = new Headers(headers);
+  if (token) sent.set("Authorization", `Bearer ${token}`);
+  const plain = { request: { body: init.body ?? null, url, headers: sent }, response: null };
+  try {
+    client ??= connected();
+    const { fetch } = await client.catch(forgetClient);
+    const response = await fetch(url, { ...init, headers: sent });
+    plain.response = { status: response.status, headers: response.headers, body: await response.text() };
+  } finally {
+    for (const exchange of await wire.taken()) {
+      seen(exchange);
+      showCall(exchange, new URL(exchange.url).pathname === new URL(url, location).pathname ? plain : null);
+    }
+  }
+  return checked(plain.response);
+}
+
+function forgetClient(error) {
+  client = null; // The next call tries again.
+  throw error;
+}
+
+function checked({ status, headers, body }) {
+  const isJson = /\bjson\b/.test(headers.get("Content-Type"));
+  const answer = isJson ? JSON.parse(body) : body;
+  if (status < 400) return answer;
+  throw new Refused(status, answer.error ?? answer.detail ?? "The bank did not say why.");
 }
 
 const send = (url, object) =>
@@ -52,10 +85,12 @@ async function logIn(form) {
 
 function logOut(words = "You have logged out.") {
   token = null;
-  clearExchanges();
+  clearCalls();
+  clearSeen();
   for (const form of document.querySelectorAll("form")) form.reset();
   for (const status of document.querySelectorAll("[role=status]")) say(status, "");
-  for (const id of ["accounts", "card", "payer", "own-accounts"]) byId(id).replaceChildren();
+  for (const id of ["accounts", "card", "payer", "own-accounts", "statement"]) byId(id).replaceChildren();
+  byId("statement").hidden = true;
   showBank(false);
   say(byId("login-status"), words);
 }
@@ -115,6 +150,17 @@ async function transfer(form) {
   return `Sent ${money(cents)} to ${order.to}. ${money(balance)} is left on ${payer}.`;
 }
 
+async function showStatement() {
+  const account = byId("payer").value;
+  // The number of the account is sealed too, so that it stands in no log of addresses.
+  const text = await call(`${urls.statement}?account=${encodeURIComponent(account)}`, { sealQuery: true });
+  const bookings = text.trim().split("\r\n").slice(1).map((line) => line.split(","));
+  const items = bookings.map(([madeAt, other, cents]) => element("li", {}, `${madeAt}, ${other}, ${money(Number(cents))}`));
+  byId("statement").replaceChildren(...items);
+  byId("statement").hidden = items.length === 0;
+  return items.length ? `${account} has ${items.length} bookings:` : `${account} has no bookings yet.`;
+}
+
 async function upload(form) {
   const answer = await call(urls.identity_document, { method: "POST", body: new FormData(form) });
   form.reset();
@@ -123,9 +169,7 @@ async function upload(form) {
 }
 
 async function showRates() {
-  const response = await clearFetch(urls.rates);
-  if (!response.ok) throw new Refused(response.status, "There are no rates just now.");
-  const { base, rates } = await response.json();
+  const { base, rates } = await call(urls.rates);
   const rows = Object.entries(rates).map(([currency, rate]) =>
     element("tr", {}, element("th", { scope: "row" }, currency), element("td", {}, String(rate))),
   );
@@ -171,14 +215,17 @@ function say(status, text, isError = false) {
   status.classList.toggle("error", isError);
 }
 
+/** `code` is of the client's errors: what it says is stable. */
 function words(error) {
-  if (error instanceof Refused || error instanceof NotSealed) return error.message;
-  if (error.name === "OperationError") return "The answer did not open with this page's key.";
+  if (error instanceof Refused) return error.message;
+  if (error.code === "no-answer" && error.status) return "The answer was not sealed, so this page does not believe it.";
+  if (error.code && error.code !== "no-answer") return "The answer is not from this bank, or somebody has changed it.";
   return "The bank cannot be reached. Please try again.";
 }
 
 onSubmit("login-form", "login-status", logIn);
 onSubmit("transfer-form", "transfer-status", transfer);
+onSubmit("statement-form", "statement-status", showStatement);
 onSubmit("kyc-form", "kyc-status", upload);
 onSubmit("rates-form", "rates-status", showRates);
 byId("log-out").addEventListener("click", () => logOut());
