@@ -9,7 +9,7 @@ MODULE ?= *
 MINUTES ?= 0.5
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test oldest bench load soak docs check release fuzz mutants lock clean
+.PHONY: help demo test oldest bench load rivals soak docs check release fuzz mutants lock clean
 
 help:
 	@echo "make demo    start the bank example on http://127.0.0.1:$(PORT)"
@@ -17,6 +17,7 @@ help:
 	@echo "make oldest  run the tests of the Flask side and the clients with the oldest dependencies"
 	@echo "make bench   measure what sealing costs on this machine"
 	@echo "make load    the same behind gunicorn, with requests of wrk and streams of 1 GiB (MINUTES=5)"
+	@echo "make rivals  measure others that encrypt payloads beside it, and draw it for the documentation"
 	@echo "make soak    faults under load: workers killed, Redis restarted, clocks set (MINUTES=5)"
 	@echo "make docs    build the documentation into docs/_build/html"
 	@echo "make check   ruff, mypy, the documentation without warnings, the wheel in an empty environment"
@@ -46,6 +47,10 @@ bench: .venv/test
 
 load: .venv/test
 	$(BIN)/python -m tests.benchmarks.servers --minutes $(MINUTES)
+
+rivals: .venv/rivals
+	$(BIN)/python -m tests.benchmarks.rivals --write docs/_static/benchmarks.json
+	$(BIN)/python -m tests.benchmarks.plots docs/_static/benchmarks.json docs/_static
 
 soak: .venv/test
 	$(BIN)/python -m tests.soak --minutes $(MINUTES)
@@ -85,7 +90,7 @@ lock: .venv/test
 	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 		--no-header --upgrade --all-extras --group tests -c .venv/lowest.txt pyproject.toml \
 		-o requirements/oldest.txt
-	for group in fuzz mutants; do \
+	for group in fuzz mutants rivals; do \
 		$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes \
 			--no-emit-index-url --no-header --upgrade --group $$group -c requirements/dev.txt \
 			-o requirements/$$group.txt || exit 1; \
@@ -107,9 +112,12 @@ clean:
 	$@/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/oldest.txt
 	$@/bin/pip install --quiet --disable-pip-version-check --no-deps --editable .
 
-# What only these two need, on top of the others.
+# What only these need, on top of the others.
 .venv/fuzz: .venv/demo requirements/fuzz.txt
 	PYTHON=$(PYTHON) tools/setup fuzz
 
 .venv/mutants: .venv/test requirements/mutants.txt
 	PYTHON=$(PYTHON) tools/setup mutants
+
+.venv/rivals: .venv/test requirements/rivals.txt tests/benchmarks/node/package-lock.json
+	PYTHON=$(PYTHON) tools/setup rivals
