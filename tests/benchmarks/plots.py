@@ -69,7 +69,7 @@ def picture(rows: dict[str, Any]) -> str:
         height = y(2**power)
         parts.append(f'<path d="M{LEFT} {height:.1f}H{WIDTH - RIGHT}" stroke="#ddd"/>')
         parts.append(
-            f'<text x="{LEFT - 8}" y="{height + 4:.1f}" text-anchor="end">{2**power}×</text>'
+            f'<text x="{LEFT - 8}" y="{height + 4:.1f}" text-anchor="end">{2**power}{TIMES}</text>'
         )
     for size in every:
         text = f"{size:,}".replace(",", " ")
