@@ -19,4 +19,5 @@ from .errors import TooSlow as TooSlow
 from .errors import Unavailable as Unavailable
 from .errors import Untrusted as Untrusted
 from .extension import Sealed as Sealed
+from .password import password_session as password_session
 from .policy import sealed as sealed

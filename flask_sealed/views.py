@@ -6,7 +6,7 @@ import hashlib
 import logging
 import os
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +31,9 @@ _NAME = "flask_sealed"
 #: What the endpoints of these views begin with.
 OWN = f"{_NAME}."
 _HELLO = Members({"hello": str})
-_CLIENT = Path(__file__).with_name("js") / "sealed.js"
+_MODULES = Path(__file__).with_name("js")
+#: The modules for browsers that are served, by the names that they are served under.
+_SERVED = {"client.js": "sealed.js", "client-password.js": "password.js"}
 
 logger = logging.getLogger("flask_sealed")
 
@@ -65,7 +67,9 @@ def add_views(
     def routes() -> dict[str, Any]:
         return {"routes": list_routes(app, settings, policies(app), mount(request.environ))}
 
-    blueprint.add_url_rule("/client.js", view_func=client)
+    for name in _SERVED:
+        view = partial(serve_module, name)
+        blueprint.add_url_rule(f"/{name}", name.partition(".")[0], view)
     if _NAME in app.blueprints:
         raise ConfigError(
             f"the application has a blueprint {_NAME!r} already, which is the name of"
@@ -123,9 +127,9 @@ def _agree(app: Flask, settings: Settings, keyring: KeyFile, now: int) -> Respon
     return response
 
 
-def client() -> Response:
-    """The browser's client, as an ES module."""
-    content, digest = _client()
+def serve_module(name: str) -> Response:
+    """The browser's client, or a part of it that not every page needs, as an ES module."""
+    content, digest = _module(name)
     response = Response(content, content_type="text/javascript; charset=utf-8")
     response.set_etag(digest)
     response.headers["Cache-Control"] = "no-cache"
@@ -135,6 +139,8 @@ def client() -> Response:
 
 
 @cache
-def _client() -> tuple[bytes, str]:
-    content = _CLIENT.read_bytes()
+def _module(name: str) -> tuple[bytes, str]:
+    content = (_MODULES / _SERVED[name]).read_bytes()
+    # Here the client has another name than in the package.
+    content = content.replace(b'"./sealed.js"', b'"./client.js"')
     return content, hashlib.sha256(content).hexdigest()

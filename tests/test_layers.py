@@ -49,7 +49,17 @@ ALLOWED: dict[str, set[str]] = {
         "protocol.messages",
         "protocol.records",
     },
+    "protocol.password": {
+        "errors",
+        "protocol.encoding",
+        "protocol.exchange",
+        "protocol.handshake",
+        "protocol.hkdf",
+        "protocol.jwe",
+        "protocol.keys",
+    },
     "protocol.flow": {
+        "protocol.password",
         "errors",
         "protocol.encoding",
         "protocol.exchange",
@@ -159,7 +169,7 @@ ALLOWED: dict[str, set[str]] = {
         "protocol.jwk",
         "protocol.keys",
     },
-    "clients": {"clients.identity", "clients.service"},
+    "clients": {"clients.identity", "clients.service", "protocol.password"},
     "clients.identity": {"errors", "keyfile", "protocol.encoding", "protocol.jwk"},
     "clients.routes": {"errors", "protocol.encoding", "protocol.messages"},
     "clients.service": {
@@ -171,6 +181,7 @@ ALLOWED: dict[str, set[str]] = {
         "protocol.handshake",
         "protocol.jwk",
         "protocol.messages",
+        "protocol.password",
         "protocol.replay",
     },
     "clients.httpx": {"clients.service", "protocol.flow", "protocol.records"},
@@ -192,7 +203,8 @@ ALLOWED: dict[str, set[str]] = {
         "testing.wire",
     },
     "testing.plugin": {"testing.client"},
-    "": {"current", "errors", "extension", "policy"},
+    "password": {"errors", "protocol.password"},
+    "": {"current", "errors", "extension", "password", "policy"},
 }
 OUTSIDE_OF_THE_PROTOCOL = {
     "flask",

@@ -191,3 +191,12 @@ def test_a_blueprint_of_the_same_name_is_told(ring: KeyRing) -> None:
     app.config.update(SEALED_KEYRING=ring.to_json().decode(), TESTING=True)
     with pytest.raises(ConfigError):
         Sealed(app)
+
+
+def test_parts_of_the_client_import_it_by_the_name_that_it_is_served_under(
+    make_session_app: MakeApp,
+) -> None:
+    response = make_session_app().test_client().get("/sealed/client-password.js")
+    assert response.content_type == "text/javascript; charset=utf-8"
+    assert 'from "./client.js"' in response.text
+    assert "./sealed.js" not in response.text

@@ -23,6 +23,7 @@ from ..protocol.flow import (
     Answer,
     Client,
     Clock,
+    Given,
     Head,
     Key,
     KeySource,
@@ -36,6 +37,7 @@ from ..protocol.flow import (
 from ..protocol.handshake import Random
 from ..protocol.jwk import SigningKey
 from ..protocol.messages import OP_BYTES, REQUEST_HEADERS, Headers, Request, is_transport
+from ..protocol.password import PasswordSession
 from ..protocol.replay import is_safe
 from .identity import binding_key, kem_key, origin_of, origin_text, read_origin, read_pins
 from .routes import Route, Routes, check_path, resource
@@ -58,7 +60,7 @@ T = TypeVar("T")
 class Options(TypedDict, total=False):
     """What every client of a service is given, as keyword arguments.
 
-    Either ``pins`` or ``unpinned`` or ``psk`` has to be there.
+    One of ``pins``, ``unpinned``, ``psk`` and ``session`` has to be there.
     """
 
     #: The name of the service, as its ``SEALED_AUDIENCE`` has it.
@@ -71,6 +73,9 @@ class Options(TypedDict, total=False):
     unpinned: bool
     #: The name and the 32 bytes of a pre-shared key, in place of sessions.
     psk: tuple[str, bytes]
+    #: A session that came under a password: what
+    #: :func:`~flask_sealed.clients.open_password_session` answers. Weaker than pins.
+    session: PasswordSession
     #: The client's own key, or the path of its file; made anew where left out.
     binding: SigningKey | str | Path
     #: The service's ``SEALED_PREFIX``, with the path that it is mounted at.
@@ -182,6 +187,7 @@ class Service:
         pins: Sequence[str | bytes] | None = None,
         unpinned: bool = False,
         psk: tuple[str, bytes] | None = None,
+        session: PasswordSession | None = None,
         binding: SigningKey | str | Path | None = None,
         prefix: str = "/sealed",
         headers: Collection[str] = (),
@@ -202,11 +208,17 @@ class Service:
         self._audience = audience
         self._clock = clock or Clock(time.monotonic, time.time)
         self._random = random
-        self._keys: PreShared | Sessions
-        if psk is not None:
-            if pins is not None or unpinned or binding is not None:
-                raise ConfigError("with a pre-shared key there are no pins and no binding key")
-            self._keys = PreShared(*psk)
+        self._keys: PreShared | Given | Sessions
+        given = psk or session
+        if given is not None:
+            if pins is not None or unpinned or binding is not None or (psk and session):
+                raise ConfigError(
+                    "with a pre-shared key or a session under a password there are no pins and no"
+                    " binding key, and one of them is enough"
+                )
+            self._keys = (
+                PreShared(*given) if isinstance(given, tuple) else Given(given, self._clock)
+            )
         else:
             self._keys = Sessions(
                 audience,

@@ -1,4 +1,5 @@
 /** A client of flask-sealed/1 for browsers, and for whatever else has WebCrypto and `fetch`. */
+import type { PasswordSession } from "./password.js";
 
 export interface ConnectOptions {
   /** The name of the service: the same text as its SEALED_AUDIENCE. */
@@ -7,6 +8,8 @@ export interface ConnectOptions {
   pins?: readonly string[];
   /** Said where there are no pins: the session is safe from those who only read. */
   unpinned?: true;
+  /** In place of pins: a session that came under a password. Weaker than they are. */
+  session?: PasswordSession;
   /** SEALED_PREFIX of the service. `/sealed` where left out. */
   prefix?: string;
   /** Names of request headers that the service allows in a seal beside the usual ones: its SEALED_HEADERS. */
@@ -86,7 +89,7 @@ export interface SealedEventSource extends EventTarget {
  */
 export function connect(
   baseUrl: string | URL,
-  options: ConnectOptions & ({ pins: readonly string[] } | { unpinned: true }),
+  options: ConnectOptions & ({ pins: readonly string[] } | { unpinned: true } | { session: PasswordSession }),
 ): Promise<SealedClient>;
 
 /** The server's time, and how long things take. Both arguments tell seconds. */

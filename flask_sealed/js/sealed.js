@@ -1157,6 +1157,26 @@ class Sessions {
   }
 }
 
+/** A session that came in another way, such as under a password. When it is over, its user logs in again. */
+class GivenSession {
+  #session;
+  #clock;
+
+  constructor({ ticket, secret, iat, exp, audience }, clock) {
+    // It has just come: when it was made is the time there.
+    clock.set(iat);
+    this.#session = { kid: ticket, secret, audience, until: clock.now() + exp - iat };
+    this.#clock = clock;
+  }
+
+  async get() {
+    if (this.#clock.now() < this.#session.until) return this.#session;
+    throw new NoAnswer("the session is over: log in again");
+  }
+
+  forget() {}
+}
+
 // ------------------------------------------------------------------------------- answers over HTTP
 
 /** What goes wrong on the way is no answer; what the caller has aborted stays as it is. */
@@ -1329,8 +1349,13 @@ class Client {
     const { sealQuery = false, pad = false, credentials } = options;
     this.#defaults = { sealQuery, pad, credentials };
     const url = `${this.#prefix.href}/session`;
-    const pins = readPins(options);
-    this.#sessions = new Sessions({ audience, pins, url, clock, fetch: this.#fetch, credentials });
+    if (options.session) {
+      configured(options.session.audience === audience && !options.pins && !options.unpinned, "a session goes without pins");
+      this.#sessions = new GivenSession(options.session, clock);
+    } else {
+      const pins = readPins(options);
+      this.#sessions = new Sessions({ audience, pins, url, clock, fetch: this.#fetch, credentials });
+    }
     this.fetch = this.fetch.bind(this);
   }
 

@@ -36,6 +36,7 @@ from .handshake import ClientHandshake, Ephemeral, Random
 from .jwk import SigningKey
 from .keys import Key as NamedKey
 from .messages import OP_BYTES, Headers, Request, Response, target
+from .password import PasswordSession
 from .records import RecordSealer
 from .replay import GIVE_UP, is_safe
 
@@ -318,6 +319,39 @@ class PreShared:
     def current(self, clock: Clock) -> Key:  # noqa: ARG002
         """The key."""
         return self._key
+
+    def forget(self, key: Key) -> bool:  # noqa: ARG002
+        return False
+
+
+class Given:
+    """A session that was agreed on in another way, such as under a password. When it is over, its
+    user has to log in again.
+
+    :param session: one that has just come from the service: when it was made is the time there.
+    :param clock: is told that time.
+    """
+
+    def __init__(self, session: PasswordSession, clock: Clock) -> None:
+        clock.set(session.iat)
+        until = clock.now() + session.exp - session.iat
+        self._key = Key(session.ticket, session.secret, until)
+        self._until = until
+
+    def get(self, clock: Clock) -> Flow[Key]:
+        """The session's key.
+
+        :raises SessionUnknown: where it is over.
+        """
+        yield from ()
+        key = self.current(clock)
+        if key is None:
+            raise SessionUnknown
+        return key
+
+    def current(self, clock: Clock) -> Key | None:
+        """The session's key, ``None`` where it is over."""
+        return self._key if clock.now() < self._until else None
 
     def forget(self, key: Key) -> bool:  # noqa: ARG002
         return False

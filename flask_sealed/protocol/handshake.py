@@ -218,7 +218,7 @@ def answer_hello(
     if any(key.thumbprint == binding for key in ring.keys):
         raise Refused
     ticket_key = ring.current("ticket", now)
-    exp = _end(ticket_key, now, lifetime)
+    exp = session_end(ticket_key, now, lifetime)
     shared, server, ciphertext = _respond(payload, ephemeral)
     session = Session(
         secret=_session_secret(shared, hello, issuer, identity.thumbprint, server, ciphertext),
@@ -329,7 +329,7 @@ def _decrypt(key: AESGCM, sealed: bytes, head: bytes) -> bytes | None:
         return None
 
 
-def _end(ticket_key: Key, now: int, lifetime: int) -> int:
+def session_end(ticket_key: Key, now: int, lifetime: int) -> int:
     """When a session ends: its ticket does not outlive the key that it is sealed with."""
     if lifetime < 1:
         raise ConfigError("a session lasts 1 s at the least")

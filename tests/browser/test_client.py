@@ -18,7 +18,7 @@ from flask_cors import CORS
 from flask_jwt_extended import JWTManager, create_access_token, get_jwt_identity, jwt_required
 from playwright.sync_api import BrowserContext, Page, expect
 
-from flask_sealed import current, sealed
+from flask_sealed import current, password_session, sealed
 from flask_sealed.protocol.encoding import b64u_encode
 from flask_sealed.protocol.keys import KeyRing
 from tests.conftest import AUDIENCE, MakeApp
@@ -616,3 +616,30 @@ def test_a_page_of_another_origin(page: Page, app: Flask, serve: Serve, pins: li
     )
     assert done[0] == "v" * 90
     assert (done[1]["authorization"], done[1]["body"]) == ("Basic eA==", "{}")
+
+
+_PASSWORD = """async ([audience, words]) => {
+  const { connect } = await import("/sealed/client.js");
+  const { openPasswordSession } = await import("/sealed/client-password.js");
+  const headers = { "content-type": "application/json" };
+  const body = JSON.stringify("caf\\u00e9 au lait");
+  const sealed = await (await fetch("/password", { method: "POST", headers, body })).text();
+  const session = await openPasswordSession(sealed, words, { audience });
+  const api = await connect(location.origin, { audience, session });
+  const codes = [];
+  const wrong = [[sealed, "tea", audience], [sealed, words, "x"], [`A${sealed}`, words, audience]];
+  for (const [text, given, of] of wrong) {
+    await openPasswordSession(text, given, { audience: of }).catch(({ code }) => codes.push(code));
+  }
+  return { card: await (await api.fetch("/card")).json(), codes };
+}"""
+
+
+def test_a_session_under_a_password(page: Page, app: Flask, serve: Serve) -> None:
+    def login() -> str:
+        return password_session(request.get_json())
+
+    app.add_url_rule("/password", "password", login, methods=["POST"])
+    page.goto(serve(app))
+    answer = page.evaluate(_PASSWORD, [AUDIENCE, "cafe\u0301 au lait"])
+    assert answer == {"card": {"cardLast4": MARKER}, "codes": ["refused", "refused", "malformed"]}

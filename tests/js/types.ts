@@ -1,5 +1,6 @@
 // Compiled by test_package.py, and never run: how the types are meant to be used, and what they refuse.
 import { connect, ConfigError, GivenUp, NoAnswer, Refusal, SealedError, type Code } from "flask-sealed";
+import { openPasswordSession } from "flask-sealed/password";
 import { importAes, openLevel3, sealLevel3 } from "flask-sealed/level3";
 
 export async function use(): Promise<number> {
@@ -17,6 +18,11 @@ export async function use(): Promise<number> {
   events.close();
   await api.refresh();
   return response.status;
+}
+
+export async function underAPassword(sealed: string): Promise<void> {
+  const session = await openPasswordSession(sealed, "correct horse", { audience: "bank" });
+  await connect(location.origin, { audience: "bank", session });
 }
 
 export async function unpinned(): Promise<void> {
