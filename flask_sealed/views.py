@@ -33,7 +33,11 @@ OWN = f"{_NAME}."
 _HELLO = Members({"hello": str})
 _MODULES = Path(__file__).with_name("js")
 #: The modules for browsers that are served, by the names that they are served under.
-_SERVED = {"client.js": "sealed.js", "client-password.js": "password.js"}
+_SERVED = {
+    "client.js": "sealed.js",
+    "client-password.js": "password.js",
+    "client-sw.js": "sealed-sw.js",
+}
 
 logger = logging.getLogger("flask_sealed")
 

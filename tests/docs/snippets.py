@@ -29,6 +29,7 @@ _PAGES = frozenset(
         "CONTRIBUTING.rst",
         "SECURITY.rst",
         "examples/bank/README.rst",
+        "examples/service_worker/README.rst",
     )
 )
 

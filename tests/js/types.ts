@@ -1,6 +1,7 @@
 // Compiled by test_package.py, and never run: how the types are meant to be used, and what they refuse.
 import { connect, ConfigError, GivenUp, NoAnswer, Refusal, SealedError, type Code } from "flask-sealed";
 import { openPasswordSession } from "flask-sealed/password";
+import { sealedWorker } from "flask-sealed/service-worker";
 import { importAes, openLevel3, sealLevel3 } from "flask-sealed/level3";
 
 export async function use(): Promise<number> {
@@ -18,6 +19,10 @@ export async function use(): Promise<number> {
   events.close();
   await api.refresh();
   return response.status;
+}
+
+export function worker(): void {
+  sealedWorker({ audience: "bank", pins: ["A".repeat(43)], paths: ["/api/"] });
 }
 
 export async function underAPassword(sealed: string): Promise<void> {

@@ -1,0 +1,161 @@
+"""The service worker in a browser: a page that knows nothing of sealing is sealed."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flask import Flask
+from playwright.sync_api import BrowserContext, Page, expect
+
+from examples.service_worker import create_app
+
+from .conftest import Serve
+
+MARKERS = ("migraine", "Lovelace", "4242-note", "note=")
+
+
+class Tap:
+    """Keeps all that goes over the wire, as WSGI has it."""
+
+    def __init__(self, app: Callable[..., Any]) -> None:
+        self.app = app
+        self.seen: list[str] = []
+        #: Changes the answers to a path.
+        self.tampers: dict[str, bytes] = {}
+
+    def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterator[bytes]:
+        body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
+        environ["wsgi.input"] = io.BytesIO(body)
+        told: list[Any] = []
+        path = environ["PATH_INFO"]
+        with closing(self.app(environ, lambda *said: told.extend(said))) as pieces:
+            answer = b"".join(pieces)
+        sent = {name: value for name, value in environ.items() if name.startswith("HTTP_")}
+        self.seen.append(f"{path} {environ['QUERY_STRING']} {sent} {body!r} {told} {answer!r}")
+        if path in self.tampers:
+            answer = self.tampers[path]
+            told[1] = [("Content-Type", "application/json")]
+        start_response(told[0], [pair for pair in told[1] if pair[0] != "Content-Length"])
+        yield answer
+
+    def of(self, path: str) -> list[str]:
+        return [seen for seen in self.seen if seen.startswith(f"{path} ")]
+
+
+@pytest.fixture
+def app(tmp_path: Path) -> Flask:
+    return create_app({"TESTING": True}, instance_path=tmp_path)
+
+
+@pytest.fixture
+def tap(app: Flask) -> Tap:
+    tap = Tap(app.wsgi_app)
+    app.wsgi_app = tap  # type: ignore[method-assign]
+    return tap
+
+
+@pytest.fixture
+def url(app: Flask, tap: Tap, serve: Serve) -> str:
+    return serve(app)
+
+
+@pytest.fixture
+def clinic(page: Page, url: str) -> Page:
+    page.goto(url)
+    expect(page.locator("#name")).to_have_text("Ada Lovelace")
+    return page
+
+
+def check(tap: Tap) -> None:
+    for seen in tap.seen:
+        if not seen.startswith(("/ ", "/static/", "/sw.js", "/sealed/client")):
+            for marker in MARKERS:
+                assert marker not in seen, seen[:300]
+
+
+def test_fetch_and_images(clinic: Page, tap: Tap) -> None:
+    expect(clinic.locator("#diagnosis")).to_have_text("migraine")
+    width = "document.querySelector('#portrait').naturalWidth"
+    clinic.wait_for_function(f"{width} === 64")
+    assert tap.of("/records/ada")
+    assert tap.of("/records/ada/portrait.svg")
+    check(tap)
+
+
+def test_forms_and_the_redirect_that_follows(clinic: Page, tap: Tap, url: str) -> None:
+    clinic.get_by_label("Note").fill("4242-note")
+    clinic.get_by_role("button", name="Add").click()
+    expect(clinic.locator("#notes")).to_contain_text("4242-note")
+    assert clinic.url == f"{url}/"
+    (posted,) = tap.of("/records/ada/notes")
+    assert "200 OK" in posted  # a sealed redirect is none outside
+    check(tap)
+
+
+def test_downloads(clinic: Page, tap: Tap) -> None:
+    with clinic.expect_download() as waiting:
+        clinic.get_by_role("link", name="Export").click()
+    assert waiting.value.suggested_filename == "ada.csv"
+    assert Path(waiting.value.path()).read_text().count("migraine") == 12
+    check(tap)
+
+
+def test_xml_http_request_with_a_token_in_its_headers(clinic: Page, tap: Tap) -> None:
+    status = clinic.evaluate(
+        """() => new Promise((resolve) => {
+          const request = new XMLHttpRequest();
+          request.open("GET", "/records/ada?reason=4242-note");
+          request.setRequestHeader("Authorization", "Bearer 4242-note");
+          request.onload = () => resolve([request.status, JSON.parse(request.responseText).name]);
+          request.send();
+        })"""
+    )
+    assert status == [200, "Ada Lovelace"]
+    (asked,) = (seen for seen in tap.of("/records/ada") if "reason" in seen)
+    assert "Bearer" not in asked
+
+
+def test_navigations_to_a_sealed_view(clinic: Page, tap: Tap, url: str) -> None:
+    clinic.goto(f"{url}/records/ada")
+    assert "migraine" in clinic.content()
+    check(tap)
+
+
+def test_another_visit(context: BrowserContext, clinic: Page, tap: Tap, url: str) -> None:
+    other = context.new_page()
+    other.goto(url)
+    expect(other.locator("#name")).to_have_text("Ada Lovelace")
+    check(tap)
+
+
+@pytest.mark.parametrize("body", [b'{"name": "Eve"}', b""])
+def test_an_answer_in_clear_is_none(clinic: Page, tap: Tap, url: str, body: bytes) -> None:
+    tap.tampers["/records/ada"] = body
+    failed = clinic.evaluate("fetch('/records/ada').then(() => '', (error) => error.name)")
+    assert failed == "TypeError"
+    response = clinic.goto(f"{url}/records/ada")
+    assert response is not None
+    assert response.status == 502
+    assert "no-answer" in clinic.content()
+
+
+def test_nothing_goes_out_in_clear_without_the_list(page: Page, tap: Tap, url: str) -> None:
+    tap.tampers["/sealed/routes"] = b'{"routes": []}'
+    page.goto(url)
+    expect(page.locator("#status")).to_have_text("One moment…")
+    page.wait_for_function("navigator.serviceWorker.controller")
+    send = "fetch('/records/ada/notes', {method: 'POST', body: 'note=4242-note'})"
+    assert page.evaluate(f"{send}.then(() => '', (error) => error.name)") == "TypeError"
+    assert tap.of("/records/ada/notes") == []
+    check(tap)
+
+
+def test_other_addresses_are_left_alone(clinic: Page, tap: Tap) -> None:
+    assert clinic.evaluate("fetch('/static/page.js').then(({ status }) => status)") == 200
+    assert clinic.evaluate("fetch('/nothing').then(({ status }) => status)") == 404
+    assert "HTTP_SEALED" not in "".join(tap.of("/nothing") + tap.of("/static/page.js"))
