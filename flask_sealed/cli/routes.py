@@ -1,28 +1,19 @@
-"""``flask sealed …``: make keys, see what clients pin, see what is sealed."""
+"""``flask sealed routes``: see what is sealed."""
 
 from __future__ import annotations
 
 import json
-import os
-import time
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
-from typing import Any, TypedDict
+from typing import TypedDict
 
 import click
 from flask import Flask, current_app
-from flask.cli import AppGroup
 from werkzeug.routing import Rule
 
-from .errors import ConfigError
-from .keyfile import make_keyring
-from .policy import Policies, is_automatic, read_policies
-from .protocol.encoding import b64u_encode
-from .protocol.jwk import KEY_BYTES
-from .protocol.keys import KeyRing
-
-cli = AppGroup("sealed", help="Keys and views of Flask-Sealed.")
-
+from ..errors import ConfigError
+from ..policy import Policies, is_automatic, read_policies
+from .group import cli, server_side
 
 _DEMANDS = ("once", "kem", "pad")
 
@@ -34,71 +25,6 @@ class _Route(TypedDict):
     sealed: str
     profile: str | None
     demands: list[str]
-
-
-@cli.command(with_appcontext=False)
-@click.option(
-    "--keyring",
-    "path",
-    metavar="PATH",
-    help="Make a keyring for the profile session in this file, and print its pins.",
-)
-def keygen(path: str | None) -> None:
-    """Print a new Level 3 key, as 64 hex digits, or make a keyring with --keyring.
-
-    The Level 3 key goes to standard output and nowhere else. A keyring goes into its file, which
-    only its user can read; a file that is there already is left alone. No application is needed.
-    """
-    if path is not None:
-        _make_keyring(path)
-        return
-    click.echo(os.urandom(KEY_BYTES).hex())
-    click.echo(
-        "Give it to the application as SEALED_LEVEL3_KEY, from a secret store or a file that only"
-        " the server reads.",
-        err=True,
-    )
-
-
-def _make_keyring(path: str) -> None:
-    try:
-        ring = make_keyring(path)
-    except ConfigError as error:
-        raise click.ClickException(str(error)) from None
-    _print_pins(ring)
-    click.echo(
-        f"{path} has the keys: set SEALED_KEYRING to its path, and keep a copy in a safe place."
-        " The lines on standard output are the pins: configure clients with all of them.",
-        err=True,
-    )
-
-
-@cli.command()
-def pins() -> None:
-    """Print the pins of the application's keyring, one a line.
-
-    They are the thumbprints of the identity keys in use now and later, and no secret. Clients are
-    configured with all of them.
-    """
-    keyring = _side().settings.keyring
-    if keyring is None:
-        raise click.ClickException("this application has no keyring: its profile is level3")
-    _print_pins(keyring.ring())
-
-
-def _print_pins(ring: KeyRing) -> None:
-    for pin in ring.pins(int(time.time())):
-        click.echo(b64u_encode(pin))
-
-
-def _side() -> Any:
-    """What the extension holds for the application."""
-    side = current_app.extensions.get("sealed")
-    if side is None:
-        raise click.ClickException(
-            "this application has no `Sealed(app)`, so none of its views is sealed"
-        )
-    return side
 
 
 @cli.command()
@@ -124,7 +50,7 @@ def routes(as_json: bool, patterns: Sequence[str]) -> None:
 
 def _routes(app: Flask) -> list[_Route]:
     """A row for each rule and each way that its methods are sealed, in the order of the rules."""
-    side = _side()
+    side = server_side()
     try:
         policies = read_policies(app)
         side.check(app, policies)

@@ -1,0 +1,5 @@
+"""``flask sealed …``: make keys, see what clients pin, see what is sealed."""
+
+from . import keys as keys
+from . import routes as routes
+from .group import cli as cli
