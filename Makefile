@@ -9,7 +9,7 @@ MODULE ?= *
 MINUTES ?= 0.5
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test oldest bench load rivals soak docs check release fuzz mutants lock clean
+.PHONY: help demo test oldest bench load rivals rotation soak docs check release fuzz mutants lock clean
 
 help:
 	@echo "make demo    start the bank example on http://127.0.0.1:$(PORT)"
@@ -19,6 +19,7 @@ help:
 	@echo "make load    the same behind gunicorn, with requests of wrk and streams of 1 GiB (MINUTES=5)"
 	@echo "make rivals  measure others that encrypt payloads beside it, and draw it for the documentation"
 	@echo "make soak    faults under load: workers killed, Redis restarted, clocks set (MINUTES=5)"
+	@echo "make rotation  rotate keys each second for a minute while gunicorn answers"
 	@echo "make docs    build the documentation into docs/_build/html"
 	@echo "make check   ruff, mypy, the documentation without warnings, the wheel in an empty environment"
 	@echo "make release build what is published into dist: source, wheel, bill of materials, checksums"
@@ -51,6 +52,9 @@ load: .venv/test
 rivals: .venv/rivals
 	$(BIN)/python -m tests.benchmarks.rivals --write docs/_static/benchmarks.json
 	$(BIN)/python -m tests.benchmarks.plots docs/_static/benchmarks.json docs/_static
+
+rotation: .venv/test
+	$(BIN)/python -m tests.benchmarks.rotation
 
 soak: .venv/test
 	$(BIN)/python -m tests.soak --minutes $(MINUTES)

@@ -7,18 +7,31 @@ from collections.abc import Callable, MutableMapping
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from difflib import get_close_matches
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Literal, TypeVar, get_args
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from flask import Flask
 
 from .errors import ConfigError
-from .keyfile import KeyFile, create_keyring
+from .keyfile import create_keyring
+from .keysource import (
+    RELOAD,
+    RELOAD_CALLABLE,
+    CallableSource,
+    FileSource,
+    KeySource,
+    LiveRing,
+    TextSource,
+)
 from .protocol.handshake import MOST_AUDIENCE, MOST_LIFETIME
 from .protocol.keys import KeyRing, level3_key
 from .protocol.messages import REQUEST_HEADERS
-from .protocol.rotation import RELOAD
+from .stores.uri import SCHEMES, Place, parse_uri
+
+if TYPE_CHECKING:
+    from .keyredis import RedisSource
 
 ProfileName = Literal["session", "level3"]
 PROFILES: tuple[ProfileName, ...] = get_args(ProfileName)
@@ -44,7 +57,7 @@ class Settings:
     #: The key of Level 3 views.
     level3_key: AESGCM | None = field(repr=False)
     #: The keys of the session profile; ``None`` where no view can have it.
-    keyring: KeyFile | None = field(repr=False)
+    keyring: LiveRing | None = field(repr=False)
     #: The name of this service, 1 to 255 bytes of UTF-8.
     audience: str
     #: The path below which the extension's own views are.
@@ -95,7 +108,7 @@ def load(app: Flask) -> Settings:
         require_https=_read(config, "SEALED_REQUIRE_HTTPS", _switch, True),
     )
     # Last of all, since it may make a file.
-    return replace(settings, keyring=_open_keyring(app, secrets)) if sessions else settings
+    return _with_keyring(app, settings, secrets) if sessions else settings
 
 
 def _profile(config: MutableMapping[str, Any], secrets: _Secrets) -> ProfileName:
@@ -123,11 +136,13 @@ _KNOWN = (
     "SEALED_ENABLED",
     "SEALED_HEADERS",
     "SEALED_KEYRING",
+    "SEALED_KEYRING_KEY",
     "SEALED_LEVEL3_KEY",
     "SEALED_MAX_BODY",
     "SEALED_PREFIX",
     "SEALED_PROFILE",
     "SEALED_PUBLIC_PATHS",
+    "SEALED_RELOAD",
     "SEALED_REPLAY_STORE",
     "SEALED_REQUIRE_HTTPS",
     "SEALED_SESSION_LIFETIME",
@@ -135,12 +150,16 @@ _KNOWN = (
 )
 
 
+_SECRETS = ("SEALED_LEVEL3_KEY", "SEALED_KEYRING", "SEALED_KEYRING_KEY", "SEALED_REPLAY_STORE")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Secrets:
     """What no error report may show: its ``repr`` has nothing of it."""
 
     level3_key: AESGCM | None = field(repr=False)
-    keyring: KeyRing | Path | None = field(repr=False)
+    keyring: KeySource | Path | Place | None = field(repr=False)
+    keyring_key: AESGCM | None = field(repr=False)
     replay_store: str | None = field(repr=False)
 
 
@@ -148,6 +167,7 @@ def _take_secrets(config: MutableMapping[str, Any]) -> _Secrets:
     return _Secrets(
         level3_key=_take(config, "SEALED_LEVEL3_KEY", _level3_key),
         keyring=_take(config, "SEALED_KEYRING", _keyring),
+        keyring_key=_take(config, "SEALED_KEYRING_KEY", _level3_key),
         replay_store=_take(config, "SEALED_REPLAY_STORE", _uri),
     )
 
@@ -180,7 +200,7 @@ def _take(config: MutableMapping[str, Any], name: str, parse: Callable[[Any], T]
         problem = str(error)
     # Raised out here and without any secret: error reports show the variables of frames.
     del value
-    for secret in ("SEALED_LEVEL3_KEY", "SEALED_KEYRING", "SEALED_REPLAY_STORE"):
+    for secret in _SECRETS:
         config.pop(secret, None)
     raise ConfigError(f"{name}: {problem}")
 
@@ -202,31 +222,74 @@ def _level3_key(value: object) -> AESGCM:
     return level3_key(value)
 
 
-def _keyring(value: object) -> KeyRing | Path:
-    """A keyring's JSON text, or the path of its file."""
+def _keyring(value: object) -> KeySource | Path | Place:
+    """A keyring's JSON text, the path of its file, a callable, or the place of a Redis."""
+    if callable(value):
+        return CallableSource(value)
     if isinstance(value, str) and value.lstrip().startswith("{"):
-        return KeyRing.from_json(value)
+        return TextSource(KeyRing.from_json(value))
+    if isinstance(value, str) and value.partition("://")[0] in SCHEMES:
+        place = parse_uri(value)
+        if place is not None:
+            return place
+        del value
+        raise ConfigError(
+            "it is not the URI of a Redis: write redis://user:password@host:6379/0; in a password,"
+            " write all but letters and digits as %2F and so on"
+        )
     if isinstance(value, str | Path) and str(value):
         return Path(value)
-    raise ConfigError("it must be the path of a keyring's file, or its JSON text")
+    raise ConfigError(
+        "it must be the path of a keyring's file, its JSON text, a callable that returns that, or"
+        " the URI of a Redis"
+    )
 
 
-def _open_keyring(app: Flask, secrets: _Secrets) -> KeyFile:
-    ring = secrets.keyring
-    if isinstance(ring, KeyRing):
-        return KeyFile(None, ring, RELOAD)
-    path = Path(app.instance_path, ring or KEYRING)
+def _with_keyring(app: Flask, settings: Settings, secrets: _Secrets) -> Settings:
+    given = secrets.keyring
+    if isinstance(given, Place):
+        source: KeySource = redis_source(given, settings.audience, secrets.keyring_key)
+    elif given is None or isinstance(given, Path):
+        source = _open_file(app, Path(app.instance_path, given or KEYRING))
+    else:
+        source = given
+    default = RELOAD_CALLABLE if isinstance(source, CallableSource) else RELOAD
+    reload = _read(app.config, "SEALED_RELOAD", _reload, default)
+    return replace(settings, keyring=LiveRing(source, reload=reload))
+
+
+def redis_source(place: Place, name: str, secret: AESGCM | None) -> RedisSource:
+    """A keyring in Redis.
+
+    :param name: the service's.
+    :param secret: encrypts it.
+    :raises ConfigError: where there is no such key, or no redis-py.
+    """
+    if secret is None:
+        raise ConfigError(
+            "SEALED_KEYRING_KEY is not set, and a keyring in Redis is encrypted with it: make a"
+            " key with `flask sealed keygen`, and give it to the application from its secrets"
+        )
+    if find_spec("redis") is None:
+        raise ConfigError("Redis needs redis-py; write: pip install flask-sealed[redis]")
+    from .keyredis import RedisSource  # noqa: PLC0415 - an optional dependency
+    from .stores.redis import open_server  # noqa: PLC0415 - likewise
+
+    return RedisSource(open_server(place), name, secret)
+
+
+def _open_file(app: Flask, path: Path) -> KeySource:
     if app.debug or app.testing:
         _make_folder(path.parent)
-        return KeyFile(path, create_keyring(path), RELOAD)
-    if not path.exists():
+        create_keyring(path)
+    elif not path.exists():
         raise ConfigError(
             f"there is no keyring at {path}: make it with `flask sealed keygen --keyring {path}`,"
             " or set SEALED_KEYRING to its path; for Level 3 alone, set SEALED_PROFILE = 'level3'."
             " In debugging and tests one is made on its own, where DEBUG or TESTING is set before"
             " `Sealed(app)`"
         )
-    return KeyFile.read(path, RELOAD)
+    return FileSource(path)
 
 
 def _make_folder(folder: Path) -> None:
@@ -266,6 +329,20 @@ def _prefix(value: object) -> str:
     if not isinstance(value, str) or not _PREFIX.fullmatch(value):
         raise ConfigError(f"{value!r} is no path such as '/sealed'")
     return value
+
+
+_LEAST_RELOAD = 0.1
+_MOST_RELOAD = 3600
+
+
+def _reload(value: Any) -> float:
+    seconds = value.total_seconds() if isinstance(value, timedelta) else value
+    number = isinstance(seconds, int | float) and not isinstance(seconds, bool)
+    if not number or not _LEAST_RELOAD <= seconds <= _MOST_RELOAD:
+        raise ConfigError(
+            f"it must be {_LEAST_RELOAD} to {_MOST_RELOAD} seconds, or such a timedelta"
+        )
+    return float(seconds)
 
 
 _LEAST_LIFETIME = 60

@@ -10,7 +10,6 @@ such modes, and there is no check.
 
 from __future__ import annotations
 
-import logging
 import os
 import shlex
 import stat
@@ -19,11 +18,10 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from pathlib import Path
-from threading import Lock
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from .errors import ConfigError, Unavailable
+from .errors import ConfigError
 from .protocol.keys import KeyRing
 from .protocol.rotation import new_ring
 
@@ -32,8 +30,6 @@ _ROOT = 0
 _OF_ROOT = 0o640
 _OF_USER = 0o600
 _MOST_BYTES = 1024 * 1024
-
-logger = logging.getLogger("flask_sealed")
 
 
 def read_keyring(path: str | Path) -> KeyRing:
@@ -99,73 +95,12 @@ def update_keyring(path: str | Path, change: Callable[[KeyRing], KeyRing]) -> Ke
     return ring
 
 
-class KeyFile:
-    """A keyring that follows its file: read again when the file has changed, at intervals.
-
-    Threads may share it.
-
-    :param path: the file; ``None`` where there is none to follow.
-    :param ring: what was read from it.
-    :param reload: how long a ring is used before the file is looked at again, in seconds.
-    """
-
-    def __init__(self, path: Path | None, ring: KeyRing, reload: float) -> None:
-        self._path = path
-        self._ring = ring
-        self._reload = reload
-        # None: the first look reads it, since it may have changed meanwhile.
-        self._version: tuple[int, ...] | None = None
-        self._until = time.monotonic() + reload
-        self._lock = Lock()
-
-    def __repr__(self) -> str:
-        return f"<KeyFile {self._path}>"
-
-    @classmethod
-    def read(cls, path: Path, reload: float) -> KeyFile:
-        """Read the file for the first time.
-
-        :raises ConfigError: as :func:`read_keyring`.
-        """
-        return cls(path, read_keyring(path), reload)
-
-    def ring(self) -> KeyRing:
-        """The keyring as it is now.
-
-        :raises Unavailable: where the file cannot be read any more, until it can: an old ring
-            would go on with keys that were taken out.
-        """
-        if time.monotonic() < self._until or self._path is None:
-            return self._ring
-        with self._lock:
-            if time.monotonic() >= self._until:
-                self._look(self._path)
-            return self._ring
-
-    def _look(self, path: Path) -> None:
-        fault = None
-        try:
-            with _faults(path):
-                status = path.stat()
-            # Its owner and mode are checked again, too, when they change: `ctime` tells.
-            version = status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
-            if version != self._version:
-                self._ring = read_keyring(path)
-        except ConfigError as error:
-            fault = str(error)
-        if fault is not None:
-            logger.error("the keyring cannot be read again, so nothing is opened: %s", fault)
-            raise Unavailable("The service cannot read its keys.")
-        self._version = version
-        self._until = time.monotonic() + self._reload
-
-
 def read_secret(path: Path) -> bytes:
     """The text of a file that nobody else can read.
 
     :raises ConfigError: where it cannot be read, or others can read or change it.
     """
-    with _faults(path), open(path, "rb", opener=_open) as file:
+    with faults_of(path), open(path, "rb", opener=_open) as file:
         _check(path, os.fstat(file.fileno()))
         return file.read(_MOST_BYTES)
 
@@ -221,7 +156,7 @@ def make_secret(path: Path, text: Callable[[], bytes]) -> bool:
 @contextmanager
 def _written(path: Path, text: Callable[[], bytes]) -> Iterator[str]:
     """A file beside the path with the text in it. When the block ends, it is gone."""
-    with _faults(path):
+    with faults_of(path):
         # With the mode 0600 from the beginning, and never a file that is there already.
         descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
         try:
@@ -262,7 +197,7 @@ def _lock(path: Path) -> AbstractContextManager[object]:
         return nullcontext()
     import fcntl  # noqa: PLC0415 - not on Windows
 
-    with _faults(path):
+    with faults_of(path):
         while True:
             with ExitStack() as stack:
                 # For writing too, which locks need on network file systems.
@@ -274,7 +209,8 @@ def _lock(path: Path) -> AbstractContextManager[object]:
 
 
 @contextmanager
-def _faults(path: Path) -> Iterator[None]:
+def faults_of(path: Path) -> Iterator[None]:
+    """Errors of the system as those of the setup, with the path and the reason."""
     try:
         yield
     except OSError as error:

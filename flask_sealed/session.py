@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from functools import partial
 from http import HTTPStatus
 from io import BufferedReader
@@ -18,12 +19,12 @@ from werkzeug.urls import iri_to_uri
 
 from .bodies import body_stream, check_framing, demand_no_body, read_body
 from .config import ProfileName, Settings
-from .errors import ConfigError, Malformed, Refused, SealedRequired
-from .keyfile import KeyFile
+from .errors import ConfigError, Malformed, Refused, SealedRequired, SessionUnknown
+from .keysource import LiveRing
 from .policy import Policy
 from .protocol.exchange import RequestSeal, ServerExchange
 from .protocol.flow import RECORDS_TYPE
-from .protocol.handshake import TICKET_CHARACTERS
+from .protocol.handshake import TICKET_CHARACTERS, Session
 from .protocol.keys import KeyRing
 from .protocol.messages import HIDDEN_STATUSES, is_transport
 from .protocol.messages import Response as MessageResponse
@@ -78,7 +79,7 @@ class SessionProfile:
     name: ProfileName = "session"
 
     def __init__(
-        self, settings: Settings, keyring: KeyFile, store: ReplayStore, now: Callable[[], int]
+        self, settings: Settings, keyring: LiveRing, store: ReplayStore, now: Callable[[], int]
     ) -> None:
         self._settings = settings
         self._keyring = keyring
@@ -133,19 +134,31 @@ class SessionProfile:
         """The opened seal, who made it, and the reading of the clock that all checks go by."""
         now = self._now()
         audience = self._settings.audience
-        ring = self._keyring.ring()
-        if len(seal.kid) == TICKET_CHARACTERS:
-            session = self._tickets_of(ring).open(seal.kid, now)
-            secret, proof = session.secret, Proof(session=session)
-        else:
-            key = ring.get("psk", seal.kid, now)
-            if key is None or not isinstance(key.material, bytes):
-                raise Refused
-            secret, proof = key.material, Proof(psk=seal.kid)
+        secret, proof = self._key(seal.kid, now)
         exchange = seal.open(secret, audience, allowed=allowed)
         resource = routed_resource(request.environ, self._settings.public_paths)
         exchange.check_target(request.method, resource)
         return exchange, proof, now
+
+    def _key(self, kid: str, now: int) -> tuple[bytes, Proof]:
+        """The secret that a seal was made with, and whose it is."""
+        ring = self._keyring.ring()
+        if len(kid) == TICKET_CHARACTERS:
+            session = self._session(kid, ring, now)
+            return session.secret, Proof(session=session)
+        key = ring.get("psk", kid, now) or self._keyring.look().get("psk", kid, now)
+        if key is None or not isinstance(key.material, bytes):
+            raise Refused
+        return key.material, Proof(psk=kid)
+
+    def _session(self, ticket: str, ring: KeyRing, now: int) -> Session:
+        with suppress(SessionUnknown):
+            return self._tickets_of(ring).open(ticket, now)
+        # Another worker may have read a key already that is too new for this one's ring.
+        newer = self._keyring.look()
+        if newer is ring:
+            raise SessionUnknown
+        return self._tickets_of(newer).open(ticket, now)
 
     def _tickets_of(self, ring: KeyRing) -> Tickets:
         """The memory for the tickets of a ring; a new ring has a new one."""

@@ -17,7 +17,7 @@ from . import signals
 from .bodies import read_body
 from .config import Settings
 from .errors import ConfigError, Refusal, Unavailable
-from .keyfile import KeyFile
+from .keysource import LiveRing
 from .policy import Policies, sealed
 from .protocol.encoding import Members, json_decode
 from .protocol.flow import MOST_REPLY
@@ -45,7 +45,7 @@ logger = logging.getLogger("flask_sealed")
 def add_views(
     app: Flask,
     settings: Settings,
-    keyring: KeyFile,
+    keyring: LiveRing,
     policies: Callable[[Flask], Policies],
     now: Callable[[], int],
 ) -> None:
@@ -102,7 +102,7 @@ def _is_own(rule: Rule) -> bool:
     return endpoint.startswith(OWN)
 
 
-def _agree(app: Flask, settings: Settings, keyring: KeyFile, now: int) -> Response:
+def _agree(app: Flask, settings: Settings, keyring: LiveRing, now: int) -> Response:
     """The reply to a hello.
 
     :raises Refusal: where there is none.
@@ -113,7 +113,8 @@ def _agree(app: Flask, settings: Settings, keyring: KeyFile, now: int) -> Respon
     try:
         session, reply = answer_hello(
             hello,
-            keyring.ring(),
+            # What every worker knows that has looked: an old ticket key may have been taken out.
+            keyring.look(),
             issuer=settings.audience,
             now=now,
             lifetime=settings.lifetime,

@@ -16,6 +16,7 @@ from flask_sealed import Sealed
 from flask_sealed.protocol.keys import Key, KeyRing
 from flask_sealed.protocol.rotation import new_ring
 
+from .clock import Ticks
 from .driver import FlaskWire, SealedCaller
 from .peer import Peer
 
@@ -27,6 +28,14 @@ MakeApp = Callable[..., Flask]
 MakeCaller = Callable[..., SealedCaller]
 AUDIENCE = "https://bank.example"
 PSK = "ledger"
+
+
+@pytest.fixture
+def ticks(monkeypatch: pytest.MonkeyPatch) -> Ticks:
+    """The monotonic clock, which stands still."""
+    clock = Ticks()
+    monkeypatch.setattr(time, "monotonic", clock)
+    return clock
 
 
 @pytest.fixture

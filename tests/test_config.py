@@ -200,7 +200,20 @@ BAD: dict[str, list[object]] = {
     "SEALED_PROFILE": ["level4", 3, ""],
     "SEALED_ENABLED": ["no", 0],
     "SEALED_LEVEL3_KEY": ["00", b"x" * 32, "00" * 32],
-    "SEALED_KEYRING": ["", 5, b"{}", "{}", '{"keys":', [], '{"keys":[],"active":{},"more":1}'],
+    "SEALED_KEYRING": [
+        "",
+        5,
+        b"{}",
+        "{}",
+        '{"keys":',
+        [],
+        '{"keys":[],"active":{},"more":1}',
+        "redis://u:p/w@host",
+        "rediss://host/x",
+        "redis://a,b",
+    ],
+    "SEALED_KEYRING_KEY": ["00", b"x" * 32, "00" * 32],
+    "SEALED_RELOAD": [0, 0.09, 3601, True, "1", timedelta(hours=2)],
     "SEALED_AUDIENCE": ["", "x" * 256, "ü" * 128, b"bank", 1, "\ud800"],
     "SEALED_PREFIX": ["", "/", "sealed", "/sealed/", "//x", "/a b", "/<x>", "/..", "/a/./b", 1],
     "SEALED_SESSION_LIFETIME": [
@@ -300,6 +313,35 @@ def test_no_error_has_a_frame_that_shows_a_secret(
     shown = variables(caught.value) + str(caught.value)
     for secret in (KEY[:-1], "hunter2", *secrets_of(ring)):
         assert secret not in shown
+
+
+def test_a_callable_of_the_application(make: Make, ring: KeyRing) -> None:
+    keyring = load(make(SEALED_KEYRING=ring.to_json)).keyring
+    assert keyring is not None
+    assert keyring.ring().to_json() == ring.to_json()
+    with pytest.raises(ConfigError):
+        load(make(SEALED_KEYRING=lambda: "hidden"))
+
+
+@pytest.mark.parametrize("given", [3, 0.5, timedelta(seconds=3)])
+def test_how_often_a_worker_looks(make: Make, ring: KeyRing, given: Any) -> None:
+    for source in (None, ring.to_json):
+        more = {"SEALED_KEYRING": source} if source else {}
+        keyring = load(make(SEALED_RELOAD=given, **more)).keyring
+        assert keyring is not None
+        assert keyring.reload == (3 if isinstance(given, timedelta) else given)
+        keyring = load(make(**more)).keyring
+        assert keyring is not None
+        assert keyring.reload == (60 if source else 1)
+
+
+def test_a_keyring_in_redis_is_in_no_frame(make: Make) -> None:
+    uri = "redis://user:hunter2@127.0.0.1:1/0"
+    for key in (None, KEY):
+        with pytest.raises(ConfigError) as caught:
+            load(make(SEALED_KEYRING=uri, SEALED_KEYRING_KEY=key))
+        shown = variables(caught.value) + str(caught.value)
+        assert not [secret for secret in ("hunter2", KEY[:-1]) if secret in shown]
 
 
 def test_a_broken_keyring_is_in_no_frame(make: Make, ring: KeyRing) -> None:

@@ -10,7 +10,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import BinaryIO
@@ -18,9 +17,8 @@ from typing import BinaryIO
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from flask_sealed import ConfigError, Unavailable, keyfile
+from flask_sealed import ConfigError, keyfile
 from flask_sealed.keyfile import (
-    KeyFile,
     create_keyring,
     make_keyring,
     read_keyring,
@@ -488,153 +486,6 @@ while True:
             read_keyring(path)
         process.send_signal(signal.SIGKILL)
     assert update_keyring(path, lambda ring: ring).to_json() == read_keyring(path).to_json()
-
-
-class Ticks:
-    """A monotonic clock that stands still."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-@pytest.fixture
-def ticks(monkeypatch: pytest.MonkeyPatch) -> Ticks:
-    clock = Ticks()
-    monkeypatch.setattr(time, "monotonic", clock)
-    return clock
-
-
-def same(one: KeyRing, other: KeyRing) -> bool:
-    return one.to_json() == other.to_json()
-
-
-def put(path: Path) -> KeyRing:
-    """Replace a ring, as who rotates keys does."""
-    made = ring()
-    write_keyring(path, made)
-    return made
-
-
-def overwrite(path: Path) -> KeyRing:
-    """Write a ring of the same size into the same file, at what looks like the same time."""
-    made, before = ring(), path.stat()
-    path.write_bytes(made.to_json())
-    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
-    assert path.stat().st_ino == before.st_ino
-    return made
-
-
-@pytest.mark.parametrize("change", [put, overwrite])
-def test_a_ring_follows_its_file(
-    written: Path, ticks: Ticks, change: Callable[[Path], KeyRing]
-) -> None:
-    file = KeyFile.read(written, 60)
-    first = file.ring()
-    for _ in range(2):
-        second = change(written)
-        ticks.now += 59.9
-        assert same(file.ring(), first)
-        ticks.now += 0.1
-        assert same(file.ring(), second)
-        first = second
-
-
-def test_a_file_that_has_not_changed_is_not_read_again(
-    written: Path, ticks: Ticks, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    file = KeyFile.read(written, 60)
-    ticks.now += 60
-    kept = file.ring()
-    monkeypatch.setattr(keyfile, "read_keyring", lambda path: pytest.fail("read"))
-    for _ in range(3):
-        ticks.now += 60
-        assert file.ring() is kept
-
-
-def test_a_link_to_another_file_is_followed(written: Path, ticks: Ticks) -> None:
-    link, other = written.with_name("link.json"), written.with_name("other.json")
-    link.symlink_to(written)
-    file = KeyFile.read(link, 60)
-    write_keyring(other, made := ring())
-    link.unlink()
-    link.symlink_to(other)
-    ticks.now += 60
-    assert same(file.ring(), made)
-
-
-def remove(path: Path) -> None:
-    path.unlink()
-
-
-def widen(path: Path) -> None:
-    path.chmod(0o646)
-
-
-def spoil(path: Path) -> None:
-    path.write_bytes(b"{}")
-
-
-@pytest.mark.parametrize("fault", [remove, widen, spoil])
-def test_a_file_that_cannot_be_read_again_until_it_can(
-    written: Path,
-    ticks: Ticks,
-    caplog: pytest.LogCaptureFixture,
-    fault: Callable[[Path], None],
-) -> None:
-    file = KeyFile.read(written, 60)
-    ticks.now += 60
-    file.ring()
-    fault(written)
-    file.ring()
-    ticks.now += 60
-    for _ in range(2):
-        with pytest.raises(Unavailable) as caught:
-            file.ring()
-        assert caught.value.__context__ is None
-    assert {record.name for record in caplog.records} == {"flask_sealed"}
-    assert {record.levelname for record in caplog.records} == {"ERROR"}
-    made = ring()
-    write_keyring(written, made)
-    written.chmod(0o600)
-    assert same(file.ring(), made)
-
-
-def test_a_ring_without_a_file_stays(ticks: Ticks) -> None:
-    kept = ring()
-    file = KeyFile(None, kept, 60)
-    ticks.now += 1e9
-    assert file.ring() is kept
-
-
-def test_it_shows_no_secret(written: Path) -> None:
-    file = KeyFile.read(written, 60)
-    assert str(written) in repr(file)
-    for key in file.ring().keys:
-        assert b64u_encode(secret_bytes(key.material)) not in repr(file)
-
-
-def test_threads_share_a_ring(
-    written: Path, ticks: Ticks, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    file = KeyFile.read(written, 60)
-    made = put(written)
-    ticks.now += 60
-    reads: list[Path] = []
-    read = read_keyring
-
-    def slow(path: Path) -> KeyRing:
-        reads.append(path)
-        time.sleep(0.05)
-        return read(path)
-
-    monkeypatch.setattr(keyfile, "read_keyring", slow)
-    with ThreadPoolExecutor(8) as pool:
-        rings = list(pool.map(lambda _: file.ring(), range(32)))
-    assert len(reads) == 1
-    assert all(same(one, made) for one in rings)
 
 
 def test_applications_that_start_at_once_have_one_ring(tmp_path: Path) -> None:

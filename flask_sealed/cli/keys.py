@@ -44,7 +44,7 @@ def _make_keyring(path: str) -> None:
         ring = make_keyring(path)
     except ConfigError as error:
         raise click.ClickException(str(error)) from None
-    _print_pins(ring)
+    print_pins(ring)
     click.echo(
         f"{path} has the keys: set SEALED_KEYRING to its path, and keep a copy in a safe place."
         " The lines on standard output are the pins: configure clients with all of them.",
@@ -62,9 +62,10 @@ def pins() -> None:
     keyring = server_side().settings.keyring
     if keyring is None:
         raise click.ClickException("this application has no keyring: its profile is level3")
-    _print_pins(keyring.ring())
+    print_pins(keyring.ring())
 
 
-def _print_pins(ring: KeyRing) -> None:
+def print_pins(ring: KeyRing) -> None:
+    """Print what clients pin, one a line."""
     for pin in ring.pins(int(time.time())):
         click.echo(b64u_encode(pin))

@@ -39,7 +39,13 @@ def new_ring(
 
 
 def rotate_tickets(
-    ring: KeyRing, *, now: int, random: Callable[[int], bytes], reload: int = RELOAD
+    ring: KeyRing,
+    *,
+    now: int,
+    random: Callable[[int], bytes],
+    reload: int = RELOAD,
+    clocks: int = CLOCKS,
+    lifetime: int = MOST_LIFETIME,
 ) -> KeyRing:
     """Add a ticket key. It is used as soon as every worker has it.
 
@@ -49,6 +55,8 @@ def rotate_tickets(
     :param now: seconds since 1970.
     :param random: gives as many random bytes as it is asked for.
     :param reload: how long a worker works with a ring before it reads it again, in seconds.
+    :param clocks: how far the clocks of two workers may differ, in seconds.
+    :param lifetime: how long a session lasts, in seconds; no ticket of the old key does longer.
     :returns: the ring, without the keys that have expired.
     """
     ring = _without_expired(ring, now)
@@ -57,22 +65,33 @@ def rotate_tickets(
         return ring
     begin = now - CLOCKS
     if order:
-        begin = _reached(now, reload)
+        begin = _reached(now, reload, clocks)
         # Without a gap, where the key before it has an end of its own.
         begin = min(begin, order[-1].exp or begin)
-    key = Key(
-        kid=b64u_encode(random(TICKET_KEY_ID_BYTES)),
-        purpose="ticket",
-        material=random(KEY_BYTES),
-        nbf=begin,
-    )
     # A clock that is behind the one that deletes the key may still take its tickets.
-    ring = _retire(ring, "ticket", begin + MOST_LIFETIME + CLOCKS)
-    return ring.add(key, activate=True)
+    ring = _retire(ring, "ticket", begin + lifetime + clocks)
+    return ring.add(_ticket_key(begin, random), activate=True)
+
+
+def replace_tickets(ring: KeyRing, *, now: int, random: Callable[[int], bytes]) -> KeyRing:
+    """Take all ticket keys out, and begin with a new one at once: all sessions end.
+
+    :param now: seconds since 1970.
+    :param random: gives as many random bytes as it is asked for.
+    :returns: the ring, without the keys that have expired.
+    """
+    ring = _without(_without_expired(ring, now), "ticket")
+    return ring.add(_ticket_key(now - CLOCKS, random), activate=True)
 
 
 def rotate_identity(
-    ring: KeyRing, backup: SigningKey, *, now: int, reload: int = RELOAD, overlap: int = OVERLAP
+    ring: KeyRing,
+    backup: SigningKey,
+    *,
+    now: int,
+    reload: int = RELOAD,
+    overlap: int = OVERLAP,
+    clocks: int = CLOCKS,
 ) -> KeyRing:
     """Make the backup identity key the active one, and a new key the backup.
 
@@ -83,25 +102,63 @@ def rotate_identity(
     :param now: seconds since 1970.
     :param reload: how long a worker works with a ring before it reads it again, in seconds.
     :param overlap: how long the key that was active stays, in seconds.
+    :param clocks: how far the clocks of two workers may differ, in seconds.
     :returns: the ring, without the keys that have expired; publish its pins.
     :raises ConfigError: where there is no backup, or not every worker has it yet.
     """
     ring = _without_expired(ring, now)
-    heirs = [key for key in ring.of("identity", now) if key.kid == ring.backup]
-    if not heirs:
-        raise ConfigError("the keyring names no `backup`, so clients pin no other identity key")
-    if heirs[0].nbf > now:
-        wait = heirs[0].nbf - now
+    heir = _heir(ring, now)
+    if heir.nbf > now:
+        wait = heir.nbf - now
         raise ConfigError(f"workers may not have the backup yet; rotate again in {wait} s")
     ring = _retire(ring, "identity", now + overlap)
-    ring = replace(ring, backup=None).activate("identity", heirs[0].kid)
-    return _with_backup(ring, backup, _reached(now, reload))
+    ring = replace(ring, backup=None).activate("identity", heir.kid)
+    return _with_backup(ring, backup, _reached(now, reload, clocks))
 
 
-def _reached(now: int, reload: int) -> int:
+def replace_identity(ring: KeyRing, backup: SigningKey, *, now: int) -> KeyRing:
+    """Make the backup the identity key at once, and take all others out.
+
+    Clients that pin none but those are refused from now on.
+
+    :param backup: a signing key that was made for this.
+    :param now: seconds since 1970.
+    :returns: the ring, without the keys that have expired; publish its pins.
+    :raises ConfigError: where there is no backup.
+    """
+    ring = _without_expired(ring, now)
+    heir = replace(_heir(ring, now), nbf=now - CLOCKS)
+    ring = _without(ring, "identity").add(heir, activate=True)
+    return _with_backup(ring, backup, now - CLOCKS)
+
+
+def without_tickets(ring: KeyRing) -> KeyRing:
+    """The ring without its ticket keys: what is worth a copy."""
+    return _without(ring, "ticket")
+
+
+def _heir(ring: KeyRing, now: int) -> Key:
+    for key in ring.of("identity", now):
+        if key.kid == ring.backup:
+            return key
+    raise ConfigError("the keyring names no `backup`, so clients pin no other identity key")
+
+
+def _without(ring: KeyRing, purpose: Purpose) -> KeyRing:
+    keys = tuple(key for key in ring.keys if key.purpose != purpose)
+    active = tuple(pair for pair in ring.active if pair[0] != purpose)
+    return KeyRing(keys, active, None if purpose == "identity" else ring.backup)
+
+
+def _reached(now: int, reload: int, clocks: int) -> int:
     """When every worker has what is written now."""
     # Twice: once because clocks differ, and once for the time that writing takes.
-    return now + reload + 2 * CLOCKS
+    return now + reload + 2 * clocks
+
+
+def _ticket_key(nbf: int, random: Callable[[int], bytes]) -> Key:
+    kid = b64u_encode(random(TICKET_KEY_ID_BYTES))
+    return Key(kid=kid, purpose="ticket", material=random(KEY_BYTES), nbf=nbf)
 
 
 def _identity_key(material: SigningKey, nbf: int) -> Key:

@@ -201,11 +201,16 @@ _unix: Callable[..., Connected] = UnixDomainSocketConnection
 _node: Callable[..., ClusterNode] = ClusterNode
 
 
+def open_server(place: Place) -> Server:
+    """What runs commands at a place. Nothing is connected yet."""
+    if place.cluster:
+        return Cluster(lambda: _cluster(place))
+    return Node(lambda: _connection(place))
+
+
 def open_redis(place: Place, key: str) -> RedisStore:
     """A store at a place. Nothing is connected yet."""
-    if place.cluster:
-        return RedisStore(Cluster(lambda: _cluster(place)), key)
-    return RedisStore(Node(lambda: _connection(place)), key)
+    return RedisStore(open_server(place), key)
 
 
 def _ended(connection: Connected) -> bool:

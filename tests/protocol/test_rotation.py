@@ -19,8 +19,11 @@ from flask_sealed.protocol.rotation import (
     OVERLAP,
     RELOAD,
     new_ring,
+    replace_identity,
+    replace_tickets,
     rotate_identity,
     rotate_tickets,
+    without_tickets,
 )
 
 NOW = 1_800_000_000
@@ -291,3 +294,60 @@ def test_clients_are_answered_by_a_key_that_they_pin(
         assert pins & {key.kid for key in ring.of("identity", clock)}
         # And those who pin nothing are answered too.
         assert ring.current("identity", clock).purpose == "identity"
+
+
+def test_ticket_keys_can_be_replaced_at_once() -> None:
+    ring = tickets(RING, NOW)
+    replaced = replace_tickets(ring, now=NOW + 5, random=os.urandom)
+    assert len(names(replaced)) == 1
+    assert set(names(replaced)).isdisjoint(names(ring))
+    # On every clock.
+    for now in (NOW + 5 - CLOCKS, NOW + 5 + CLOCKS):
+        assert replaced.current("ticket", now).exp is None
+    assert [key for key in replaced.keys if key.purpose == "identity"] == [
+        key for key in ring.keys if key.purpose == "identity"
+    ]
+    assert replaced.backup == ring.backup
+
+
+def test_the_identity_can_be_replaced_at_once() -> None:
+    ring = rotate_identity(RING, KEYS[2], now=NOW)
+    # The new backup, which workers would get later, is in use at once.
+    replaced = replace_identity(ring, KEYS[3], now=NOW)
+    for now in (NOW - CLOCKS, NOW + CLOCKS):
+        assert replaced.current("identity", now).material is KEYS[2]
+    assert [*replaced.pins(NOW)] == [PINS[2], PINS[3]]
+    assert {key.kid for key in replaced.of("identity", NOW)} == {
+        b64u_encode(pin) for pin in PINS[2:4]
+    }
+    assert names(replaced) == names(ring)
+    with pytest.raises(ConfigError):
+        replace_identity(replace(ring, backup=None), KEYS[3], now=NOW)
+
+
+def test_a_copy_has_no_ticket_keys_and_works_once_it_has_one() -> None:
+    copy = without_tickets(tickets(RING, NOW))
+    assert names(copy) == []
+    assert [*copy.pins(NOW)] == PINS[:2]
+    ring = tickets(copy, NOW)
+    assert ring.current("ticket", NOW).kid in names(ring)
+
+
+def test_sessions_that_are_shorter_need_the_old_key_for_less_long() -> None:
+    first = RING.current("ticket", NOW)
+    ring = rotate_tickets(RING, now=NOW, random=os.urandom, reload=1, clocks=0, lifetime=60)
+    assert ring.current("ticket", NOW + 1).kid != first.kid
+    assert ring.get("ticket", first.kid, NOW + 60) is not None
+    assert ring.get("ticket", first.kid, NOW + 61) is None
+
+
+def test_on_one_machine_keys_can_follow_each_other_each_second() -> None:
+    ring, used = RING, set()
+    for now in range(NOW, NOW + 10):
+        ring = rotate_tickets(ring, now=now, random=os.urandom, reload=1, clocks=0)
+        ring = rotate_identity(
+            ring, Ed25519PrivateKey.generate(), now=now, reload=1, clocks=0, overlap=DAY
+        )
+        used.add((ring.current("ticket", now).kid, ring.current("identity", now).kid))
+        ring = KeyRing.from_json(ring.to_json())
+    assert len(used) == 10

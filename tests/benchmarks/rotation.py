@@ -1,0 +1,165 @@
+"""Rotation under load: ``python -m tests.benchmarks.rotation``.
+
+gunicorn serves clients that send one sealed request after the other, safe and unsafe ones, while
+the ticket key and the identity key rotate each second. Some clients come and go, so there are
+handshakes all the time. No request may fail, and who stays needs no second handshake. In the end
+every ticket key is replaced at once, as after a leak: that costs one handshake a client.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from math import ceil
+from pathlib import Path
+from threading import Event
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from flask_sealed.keyfile import update_keyring
+from flask_sealed.protocol.keys import KeyRing
+from flask_sealed.protocol.rotation import replace_tickets, rotate_identity, rotate_tickets
+
+from ..driver import SealedCaller
+from ..servers import process
+from ..servers.conftest import Service, pins, settings
+
+#: Requests of a client that does not stay.
+_FEW = 20
+
+
+@dataclass
+class Tally:
+    """What clients have met."""
+
+    requests: int = 0
+    failures: Counter[str] = field(default_factory=Counter)
+    #: Handshakes of clients that stay, by client; and those of the others.
+    handshakes: Counter[int] = field(default_factory=Counter)
+    visits: int = 0
+
+    def __add__(self, other: Tally) -> Tally:
+        return Tally(
+            self.requests + other.requests,
+            self.failures + other.failures,
+            self.handshakes + other.handshakes,
+            self.visits + other.visits,
+        )
+
+
+def client(number: int, make: Callable[[], SealedCaller], stop: Event, *, stays: bool) -> Tally:
+    """One client, until it is told to stop."""
+    tally = Tally()
+    caller = make()
+    while not stop.is_set():
+        try:
+            unsafe = tally.requests % 2
+            reply = caller.post("/echo", json=[1]) if unsafe else caller.get("/what")
+            if reply.status != 200:
+                tally.failures[str(reply.status)] += 1
+        except Exception as error:
+            tally.failures[f"{type(error).__name__}: {error}"] += 1
+        tally.requests += 1
+        handshakes = sum(send.target == "/sealed/session" for send in caller.sent)
+        if stays:
+            tally.handshakes[number] += handshakes
+        caller.sent.clear()
+        caller.raws.clear()
+        if not stays and tally.requests % _FEW == 0:
+            tally.visits += 1
+            caller = make()
+    return tally
+
+
+def rotate(path: Path, now: int) -> None:
+    """Both kinds of keys, as ``flask sealed rotate --clocks 0`` does on one machine."""
+
+    def change(ring: KeyRing) -> KeyRing:
+        ring = rotate_tickets(ring, now=now, random=os.urandom, reload=1, clocks=0)
+        backup = Ed25519PrivateKey.generate()
+        return rotate_identity(ring, backup, now=now, reload=1, clocks=0)
+
+    update_keyring(path, change)
+
+
+def rotate_each_second(path: Path, seconds: int) -> int:
+    """:returns: how often the keys were rotated."""
+    first = ceil(time.time())
+    for number in range(seconds):
+        time.sleep(max(0, first + number + 0.05 - time.time()))
+        rotate(path, ceil(time.time()))
+    return seconds
+
+
+def leak(path: Path) -> None:
+    """Replace all ticket keys at once."""
+    update_keyring(
+        path, lambda ring: replace_tickets(ring, now=int(time.time()), random=os.urandom)
+    )
+
+
+def run(
+    folder: Path, *, seconds: int, workers: int = 4, clients: int = 4, kind: str = "sync"
+) -> tuple[Tally, Tally]:
+    """What clients met while the keys rotated, and while all ticket keys were replaced."""
+    given = settings(folder)
+    path = folder / "keyring.json"
+    pinned = pins(folder)
+    with process.gunicorn(folder, given, workers=workers, kind=kind) as server:
+        make = Service(server, pinned).caller
+        phases = []
+        for work in (lambda: rotate_each_second(path, seconds), lambda: _leak_in_the_middle(path)):
+            stop = Event()
+            with ThreadPoolExecutor(clients) as pool:
+                running = [
+                    pool.submit(client, number, make, stop, stays=number % 2 == 0)
+                    for number in range(clients)
+                ]
+                try:
+                    work()
+                finally:
+                    stop.set()
+            phases.append(sum((one.result() for one in running), Tally()))
+    return phases[0], phases[1]
+
+
+def _leak_in_the_middle(path: Path) -> None:
+    time.sleep(0.7)
+    leak(path)
+    time.sleep(1.3)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seconds", type=int, default=60, help="of rotation")
+    parser.add_argument("--workers", type=int, default=4)
+    parser.add_argument("--clients", type=int, default=4)
+    parser.add_argument("--kind", default="sync", help="of gunicorn's workers: sync, gthread")
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        phases = run(
+            Path(name),
+            seconds=given.seconds,
+            workers=given.workers,
+            clients=given.clients,
+            kind=given.kind,
+        )
+    names = (f"both keys each second for {given.seconds} s", "all ticket keys replaced once")
+    for name, tally in zip(names, phases, strict=True):
+        stayed = sorted(tally.handshakes.values())
+        print(f"{name}: {tally.requests} requests, {sum(tally.failures.values())} failed,")
+        print(
+            f"  handshakes of clients that stayed: {stayed}; {tally.visits} others came and went"
+        )
+        for failure, times in tally.failures.items():
+            print(f"  {times} times {failure}")
+
+
+if __name__ == "__main__":
+    main()
