@@ -21,3 +21,4 @@ from .errors import Untrusted as Untrusted
 from .extension import Sealed as Sealed
 from .password import password_session as password_session
 from .policy import sealed as sealed
+from .revocation import revoke as revoke

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from flask import has_request_context, request
 
+from .errors import ConfigError
+from .revocation import revoke_proof
 from .window import Proof, Window
 
 
@@ -44,6 +46,18 @@ class _Current:
         """Whether the session was agreed on with ML-KEM-768."""
         proof = self._proof()
         return proof is not None and proof.session is not None and proof.session.kem
+
+    def revoke(self) -> None:
+        """End this session, and refuse all tokens that were bound to this client so far: what a
+        logout calls. The client can make a new session, and log in again, with the same key.
+
+        :raises ConfigError: where no seal came with the request.
+        :raises Unavailable: where the store cannot keep it.
+        """
+        proof = self._proof()
+        if proof is None:
+            raise ConfigError("this request came with no seal, so there is no session to revoke")
+        revoke_proof(proof)
 
     def _proof(self) -> Proof | None:
         return Proof.of(request) if has_request_context() else None

@@ -14,14 +14,15 @@ from flask import Blueprint, Flask, Request, Response
 
 from . import signals
 from .config import ProfileName, demand_level3_key, load
-from .errors import ConfigError, Refusal, TokenUnbound
+from .errors import ConfigError, Refusal, TokenUnbound, Unavailable
 from .level3 import Level3
 from .policy import Policies, Policy, check_hosts, read_policies, seal_blueprint
 from .profile import Profile
 from .refusals import demand_https, refuse
 from .responses import makes_usual_json, own_response
+from .revocation import Revocations
 from .session import SEAL, SessionProfile
-from .stores import open_store
+from .stores import open_revocations, open_store
 from .tokens import bind_tokens, prepare_tokens
 from .views import OWN, add_views, check_views
 from .window import (
@@ -62,8 +63,9 @@ class Sealed:
         if "sealed" in app.extensions:
             raise ConfigError("this application has a `Sealed` already; leave one of them")
         side = app.extensions["sealed"] = _ServerSide(app)
-        if side.settings.keyring is not None:
-            add_views(app, side.settings, side.settings.keyring, side.prepare, side.now)
+        keyring, revocations = side.settings.keyring, side.revocations
+        if keyring is not None and revocations is not None:
+            add_views(app, side.settings, keyring, revocations, side.prepare, side.now)
         open_first(app, side.open_request)
         app.after_request(side.seal_response)
         side.own_responses(app)
@@ -102,6 +104,8 @@ class _ServerSide:
         #: Tells the seconds since 1970 that requests are judged by; tests put another in place.
         self.clock: Callable[[], float] = time.time
         self._policies: Policies | None = None
+        #: What is refused although its time is not over; ``None`` without sessions.
+        self.revocations: Revocations | None = None
         self._profiles = self._make_profiles(app)
         self._usual_json = False
         self._lock = Lock()
@@ -127,7 +131,14 @@ class _ServerSide:
                 # In debugging and tests nothing can have been done before a store begins.
                 clock=_long_ago if app.debug or app.testing else time.time,
             )
-            profiles["session"] = SessionProfile(settings, settings.keyring, store, self.now)
+            self.revocations = Revocations(
+                open_revocations(
+                    settings.replay_store, folder=app.instance_path, name=settings.audience
+                )
+            )
+            profiles["session"] = SessionProfile(
+                settings, settings.keyring, store, self.revocations, self.now
+            )
         return profiles
 
     @property
@@ -266,7 +277,7 @@ class _ServerSide:
             return self._policies
 
     def _prepare_tokens(self, app: Flask) -> None:
-        def answer(refusal: TokenUnbound) -> Response:
+        def answer(refusal: Refusal) -> Response:
             return refuse(app, current_context().request, refusal)
 
         header = prepare_tokens(app, self.settings, answer)
@@ -316,12 +327,13 @@ class _ServerSide:
                 return self._respond(context, window, synchronous, view_args)
             except BaseException as error:
                 hide_locals(context.app, error)
-                if not isinstance(error, TokenUnbound):
+                if not isinstance(error, TokenUnbound | Unavailable):
                     raise
+                refusal = error
             finally:
                 window.leave(context)
             # Not by an error handler: extensions such as Flask-RESTful put their own before it.
-            return refuse(context.app, context.request, TokenUnbound())
+            return refuse(context.app, context.request, refusal)
 
         return windowed
 

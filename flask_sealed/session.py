@@ -32,6 +32,7 @@ from .protocol.records import MOST_PLAINTEXT
 from .protocol.replay import ReplayStore, check_fresh, check_once, is_safe
 from .protocol.tickets import Tickets
 from .responses import BY_THE_PROXY, JSON, NO_STORE, close, made_of, whole_content
+from .revocation import Revocations
 from .streams import Download, Upload
 from .targets import routed_resource
 from .window import HIDDEN, Inside, Proof, Window
@@ -73,17 +74,24 @@ class SessionProfile:
     :param settings: what the application has set.
     :param keyring: its keys.
     :param store: remembers operations.
+    :param revocations: what is not accepted any more.
     :param now: tells the seconds since 1970.
     """
 
     name: ProfileName = "session"
 
     def __init__(
-        self, settings: Settings, keyring: LiveRing, store: ReplayStore, now: Callable[[], int]
+        self,
+        settings: Settings,
+        keyring: LiveRing,
+        store: ReplayStore,
+        revocations: Revocations,
+        now: Callable[[], int],
     ) -> None:
         self._settings = settings
         self._keyring = keyring
         self._store = store
+        self._revocations = revocations
         self._now = now
         ring = keyring.ring()
         self._tickets = ring, Tickets(ring, settings.audience)
@@ -145,11 +153,14 @@ class SessionProfile:
         ring = self._keyring.ring()
         if len(kid) == TICKET_CHARACTERS:
             session = self._session(kid, ring, now)
+            self._revocations.demand_session(session, now)
             return session.secret, Proof(session=session)
         key = ring.get("psk", kid, now) or self._keyring.look().get("psk", kid, now)
         if key is None or not isinstance(key.material, bytes):
             raise Refused
-        return key.material, Proof(psk=kid)
+        proof = Proof(psk=kid)
+        self._revocations.demand_key(proof.binding, now)
+        return key.material, proof
 
     def _session(self, ticket: str, ring: KeyRing, now: int) -> Session:
         with suppress(SessionUnknown):

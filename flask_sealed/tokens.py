@@ -20,7 +20,7 @@ from flask import Flask, g, has_request_context
 from flask.typing import ErrorHandlerCallable
 
 from .config import Settings, check_header
-from .errors import ConfigError, Malformed, TokenUnbound
+from .errors import ConfigError, Malformed, TokenUnbound, Unavailable
 from .jwtkeys import demand_other_keys
 from .protocol.encoding import b64u_decode
 from .window import Proof, Window, current_context
@@ -75,7 +75,7 @@ def prepare_tokens(app: Flask, settings: Settings, answer: ErrorHandlerCallable)
     demand_other_keys(app.config, settings)
     _try_out()
     for name in (None, *app.blueprints):
-        app.error_handler_spec[name][None][TokenUnbound] = answer
+        app.error_handler_spec[name][None].update({TokenUnbound: answer, Unavailable: answer})
     if "headers" not in app.config["JWT_TOKEN_LOCATION"]:
         return None
     try:
@@ -176,27 +176,39 @@ def _binding() -> str | None:
 
 
 def _demand_bound(claims: Claims) -> None:
-    """Refuse a token that is not of who sent the request.
+    """Refuse a token that is not of who sent the request, or is revoked.
 
     :raises TokenUnbound: where the seal is by another key, or there is none; in a sealed view,
         unless the application allows it, also where the token belongs to no key.
+    :raises Unavailable: where nobody can tell whether it is revoked.
     """
     context = current_context()  # not Flask's proxies, which take longer
     request, settings = context.request, _settings(context.app)
     if settings is None:
         return
+    binding = None
     if "cnf" in claims:
-        if not _proves(Proof.of(request), claims["cnf"]):
+        proof = Proof.of(request)
+        if proof is None or not _proves(proof, claims["cnf"]):
             raise TokenUnbound
+        binding = proof.binding
     elif settings.tokens == "bound":
         window = Window.of(request)
         if window is not None and window.profile is not None and window.profile.name == "session":
             raise TokenUnbound
+    _demand_not_revoked(context.app, binding, claims)
 
 
-def _proves(proof: Proof | None, cnf: object) -> bool:
+def _demand_not_revoked(app: Flask, binding: str | None, claims: Claims) -> None:
+    side: Any = app.extensions["sealed"]
+    if side.revocations is not None:
+        subject = claims.get(app.config["JWT_IDENTITY_CLAIM"])
+        side.revocations.demand_token(binding, subject, claims.get("iat"), side.now())
+
+
+def _proves(proof: Proof, cnf: object) -> bool:
     jkt = cnf.get("jkt") if isinstance(cnf, dict) else None
-    if proof is None or not isinstance(jkt, str):
+    if not isinstance(jkt, str):
         return False
     # Bytes, since text may have characters that the comparison does not take.
     return compare_digest(jkt.encode("utf-8", "surrogatepass"), proof.binding.encode())
@@ -211,7 +223,8 @@ def _try_out() -> None:
 
     app = Flask(__name__, static_folder=None)
     app.config["JWT_SECRET_KEY"] = os.urandom(32).hex()
-    app.extensions["sealed"] = SimpleNamespace(settings=SimpleNamespace(tokens="any"))
+    settings = SimpleNamespace(tokens="any")
+    app.extensions["sealed"] = SimpleNamespace(settings=settings, revocations=None)
     JWTManager(app)
     bind_tokens(app)
     token = _trial(app, "one", None)

@@ -23,6 +23,7 @@ from .protocol.encoding import Members, json_decode
 from .protocol.flow import MOST_REPLY
 from .protocol.handshake import answer_hello
 from .refusals import demand_https, refuse
+from .revocation import Revocations
 from .routelist import list_routes
 from .targets import mount
 from .window import hide_locals
@@ -46,11 +47,13 @@ def add_views(
     app: Flask,
     settings: Settings,
     keyring: LiveRing,
+    revocations: Revocations,
     policies: Callable[[Flask], Policies],
     now: Callable[[], int],
 ) -> None:
     """Add the views below the configured prefix.
 
+    :param revocations: what is not accepted any more.
     :param policies: says what each view of an application demands.
     :param now: tells the seconds since 1970.
     """
@@ -59,7 +62,7 @@ def add_views(
     @blueprint.post("/session")
     def session() -> Response:
         try:
-            return _agree(app, settings, keyring, now())
+            return _agree(app, settings, keyring, revocations, now())
         except Refusal as refusal:
             return refuse(app, request, refusal)
         except BaseException as error:
@@ -102,7 +105,9 @@ def _is_own(rule: Rule) -> bool:
     return endpoint.startswith(OWN)
 
 
-def _agree(app: Flask, settings: Settings, keyring: LiveRing, now: int) -> Response:
+def _agree(
+    app: Flask, settings: Settings, keyring: LiveRing, revocations: Revocations, now: int
+) -> Response:
     """The reply to a hello.
 
     :raises Refusal: where there is none.
@@ -125,6 +130,7 @@ def _agree(app: Flask, settings: Settings, keyring: LiveRing, now: int) -> Respo
     if fault is not None:
         logger.error("no handshake can be answered: %s", fault)
         raise Unavailable("The service has no keys for new sessions.")
+    revocations.demand_key(session.jkt, now)
     if signals.handshake.receivers:
         signals.handshake.send(app, sid=session.sid, kem=session.kem)
     response = app.response_class(f'{{"session":"{reply}"}}', content_type="application/json")

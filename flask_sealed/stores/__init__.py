@@ -9,6 +9,8 @@ from pathlib import Path
 
 from ..errors import ConfigError
 from ..protocol.replay import MemoryStore, ReplayStore
+from ..protocol.revocation import RevocationStore
+from .revocations import MemoryRevocations, SqliteRevocations
 from .sqlite import SqliteStore
 from .uri import Place, parse_uri
 
@@ -37,14 +39,44 @@ def open_store(
     """
     if uri == "memory://":
         return MemoryStore(int(clock()))
-    if uri.startswith(_SQLITE) and len(uri) > len(_SQLITE):
-        return _open_sqlite(Path(folder) / uri.removeprefix(_SQLITE), clock)
+    path = _path(uri, folder)
+    if path is not None:
+        return _open_sqlite(path, clock)
     place = parse_uri(uri)
     # Error reports show the variables of frames.
     del uri
+    return _open_redis(_demand_redis(place), f"flask-sealed:ops:{name}")
+
+
+def open_revocations(uri: str, *, folder: str | Path, name: str) -> RevocationStore:
+    """Open the store of revocations that is beside a replay store.
+
+    The parameters, and what is raised, are those of :func:`open_store`.
+    """
+    if uri == "memory://":
+        return MemoryRevocations()
+    path = _path(uri, folder)
+    if path is not None:
+        return SqliteRevocations(path.with_name(f"{path.stem}-revoked{path.suffix}"))
+    place = _demand_redis(parse_uri(uri))
+    from .redis import RedisRevocations, open_server  # noqa: PLC0415 - an optional dependency
+
+    return RedisRevocations(open_server(place), f"flask-sealed:revoked:{name}")
+
+
+def _path(uri: str, folder: str | Path) -> Path | None:
+    """The path of a file, where the URI names one."""
+    if uri.startswith(_SQLITE) and len(uri) > len(_SQLITE):
+        return Path(folder).absolute() / uri.removeprefix(_SQLITE)
+    return None
+
+
+def _demand_redis(place: Place | None) -> Place:
     if place is None:
         raise ConfigError(_WRONG)
-    return _open_redis(place, f"flask-sealed:ops:{name}")
+    if find_spec("redis") is None:
+        raise ConfigError("Redis needs redis-py; write: pip install flask-sealed[redis]")
+    return place
 
 
 def _open_sqlite(path: Path, clock: Callable[[], float]) -> SqliteStore:
@@ -54,8 +86,6 @@ def _open_sqlite(path: Path, clock: Callable[[], float]) -> SqliteStore:
 
 
 def _open_redis(place: Place, key: str) -> ReplayStore:
-    if find_spec("redis") is None:
-        raise ConfigError("Redis needs redis-py; write: pip install flask-sealed[redis]")
     from .redis import open_redis  # noqa: PLC0415 - an optional dependency
 
     return open_redis(place, key)

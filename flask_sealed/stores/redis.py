@@ -28,6 +28,7 @@ from redis.retry import Retry
 
 from ..errors import Unavailable
 from ..protocol.replay import JUST_BEGUN, REMEMBERED
+from ..protocol.revocation import Revocation
 from .failure import unavailable
 from .uri import Place
 
@@ -71,6 +72,27 @@ if since <= begun then
   return {_JUST_BEGUN}
 end
 return redis.call('ZADD', key, 'NX', now, op)
+"""
+# Microseconds since 1970, in all digits: Lua itself would write fewer.
+_REVOKE = """
+local now = ARGV[1]
+for _, said in ipairs(redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', now, 'LIMIT', 0, 256)) do
+  redis.call('ZREM', KEYS[1], said)
+  redis.call('ZREM', KEYS[2], said)
+end
+local time = redis.call('TIME')
+local number = tonumber(time[1]) * 1000000 + tonumber(time[2])
+local last = redis.call('ZREVRANGE', KEYS[1], 0, 0, 'WITHSCORES')[2]
+if last and tonumber(last) >= number then
+  number = tonumber(last) + 1
+end
+for index = 2, #ARGV, 2 do
+  if redis.call('ZADD', KEYS[1], 'NX', string.format('%.0f', number), ARGV[index]) == 1 then
+    redis.call('ZADD', KEYS[2], ARGV[index + 1], ARGV[index])
+    number = number + 1
+  end
+end
+return 1
 """
 _SHA = hashlib.sha1(_SCRIPT.encode(), usedforsecurity=False).hexdigest()
 
@@ -129,6 +151,46 @@ class RedisStore:
         with suppress(NoScriptError):
             return self._server.run("EVALSHA", _SHA, *arguments)
         return self._server.run("EVAL", _SCRIPT, *arguments)
+
+
+class RedisRevocations:
+    """Keeps revocations in two keys of Redis: by their numbers, and by when they are over.
+
+    :param server: where the keys are.
+    :param key: what their names begin with.
+    """
+
+    def __init__(self, server: Server, key: str) -> None:
+        self._server = server
+        # The braces keep both on one node of a cluster.
+        self._numbers, self._ends = f"{{{key}}}", f"{{{key}}}:exp"
+
+    def revoke(self, revocations: list[Revocation], *, now: int) -> None:
+        said: list[str | int] = []
+        for one in revocations:
+            said += (one.to_text(), one.exp)
+        self._ask("EVAL", _REVOKE, 2, self._numbers, self._ends, now, *said)
+
+    def since(self, number: int) -> list[tuple[int, Revocation]]:
+        answer = self._ask("ZRANGEBYSCORE", self._numbers, number, "+inf", "WITHSCORES")
+        problem = f"it is no Redis: {type(answer).__name__}"
+        if isinstance(answer, list):
+            try:
+                return [_numbered(*pair) for pair in zip(*[iter(answer)] * 2, strict=True)]
+            except (ValueError, AttributeError):
+                problem = f"{self._numbers!r} has something else than revocations"
+        raise unavailable(problem)
+
+    def _ask(self, *command: str | bytes | int) -> object:
+        try:
+            return self._server.run(*command)
+        except (RedisError, OSError) as error:
+            problem = f"{type(error).__name__}: {error}"
+        raise unavailable(problem)
+
+
+def _numbered(said: bytes, number: bytes) -> tuple[int, Revocation]:
+    return int(float(number)), Revocation.from_text(said.decode())
 
 
 class Node:
