@@ -16,9 +16,9 @@ from . import signals
 from .config import ProfileName, demand_level3_key, load
 from .errors import ConfigError, Refusal, TokenUnbound, Unavailable
 from .level3 import Level3
-from .policy import Policies, Policy, check_hosts, read_policies, seal_blueprint
+from .policy import Mode, Policies, Policy, check_hosts, read_policies, seal_blueprint
 from .profile import Profile
-from .refusals import demand_https, refuse
+from .refusals import demand_https, let_through, refuse
 from .responses import makes_usual_json, own_response
 from .revocation import Revocations
 from .session import SEAL, SessionProfile
@@ -84,6 +84,7 @@ class Sealed:
         once: bool = False,
         kem: bool = False,
         pad: bool = False,
+        mode: Mode = "required",
     ) -> None:
         """Seal all views of a blueprint, before it is registered; a view's own ``@sealed`` goes
         before it.
@@ -91,7 +92,13 @@ class Sealed:
         The parameters are those of :func:`~flask_sealed.sealed`.
         """
         policy = Policy(
-            request=request, response=response, profile=profile, once=once, kem=kem, pad=pad
+            request=request,
+            response=response,
+            profile=profile,
+            once=once,
+            kem=kem,
+            pad=pad,
+            mode=mode,
         )
         seal_blueprint(blueprint, policy)
 
@@ -169,7 +176,10 @@ class _ServerSide:
         after_request_functions(context).insert(0, self.seal_response)
         try:
             demand_https(context.app, self.settings, request)
-            if self.settings.enabled:
+            if self._may_pass(policy, request):
+                let_through(context.app, request)
+                window.let_through()
+            elif self.settings.enabled:
                 profile.open_request(window, request, policy)
                 window.sealed_in = profile.name
         except Refusal as refusal:
@@ -179,6 +189,11 @@ class _ServerSide:
             return answer
         window.admit()
         return None
+
+    def _may_pass(self, policy: Policy, request: Request) -> bool:
+        """Whether a request came in clear to a view that takes such, too."""
+        optional = policy.mode == "optional" and self.settings.enabled
+        return optional and SEAL not in request.environ
 
     def _prove(self, context: Any) -> Response | None:
         """Open the seal that comes to a view that is not sealed, as a proof of who sends it."""
@@ -204,6 +219,10 @@ class _ServerSide:
             return response
         if window is None:
             return self._seal_late(response)
+        if window.clear:
+            # A cache must not answer those with it who sealed their request.
+            response.vary.add("Sealed")
+            return response
         profile = self.profile(policy)
         self._seal_or_withhold(context, window, profile, response)
         window.settled = response

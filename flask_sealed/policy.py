@@ -6,7 +6,7 @@ import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from inspect import isclass, iscoroutinefunction
-from typing import Any, TypeVar, cast, overload
+from typing import Any, Literal, TypeVar, cast, get_args, overload
 
 from flask import Blueprint, Flask, request
 from flask.views import View
@@ -18,6 +18,9 @@ from .window import Window, demand_window
 
 _MARK = "__sealed__"
 _METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
+
+Mode = Literal["required", "optional"]
+MODES: tuple[Mode, ...] = get_args(Mode)
 
 V = TypeVar("V", bound="Callable[..., Any]")
 
@@ -41,12 +44,16 @@ class Policy:
     kem: bool = False
     #: Whether the length of responses is hidden, up to 12 %.
     pad: bool = False
+    #: Whether requests in clear are refused, or let through while clients migrate.
+    mode: Mode = "required"
 
     def __post_init__(self) -> None:
         if not self.request and not self.response:
             raise ConfigError(
                 "`@sealed(request=False, response=False)` seals nothing; leave the decorator away"
             )
+        if self.mode not in MODES:
+            raise ConfigError(f"{self.mode!r} is no mode; write one of: {', '.join(MODES)}")
         if self.profile is not None:
             check_profile(self.profile)
             self.check(self.profile)
@@ -63,6 +70,11 @@ class Policy:
             )
         if profile == "level3" and (self.once or self.kem or self.pad):
             raise ConfigError("the profile level3 has no `once`, `kem` and `pad`; use session")
+        if profile == "level3" and self.mode == "optional":
+            raise ConfigError(
+                "nothing in a request of the profile level3 tells that its sender takes sealed"
+                " answers, so its mode is not optional; give clients of both kinds a route each"
+            )
 
 
 #: What each endpoint and method demands.
@@ -82,6 +94,7 @@ def sealed(
     once: bool = False,
     kem: bool = False,
     pad: bool = False,
+    mode: Mode = "required",
 ) -> Callable[[V], V]: ...
 
 
@@ -95,6 +108,7 @@ def sealed(
     once: bool = False,
     kem: bool = False,
     pad: bool = False,
+    mode: Mode = "required",
 ) -> V | Callable[[V], V]:
     """Seal a view: a function, a coroutine function, a :class:`~flask.views.View` class, or a
     single method of a :class:`~flask.views.MethodView`.
@@ -112,11 +126,19 @@ def sealed(
     :param kem: whether clients need ML-KEM-768, so that what is recorded now stays safe from a
         later quantum computer.
     :param pad: whether the length of responses is hidden: they grow by 12 % at the most.
-    :raises ConfigError: when neither direction is sealed, or the profile is unknown or cannot do
-        this.
+    :param mode: ``"optional"`` lets requests in clear through and answers them in clear, each with
+        a warning in the log, while clients migrate.
+    :raises ConfigError: when neither direction is sealed, or the profile or the mode is unknown,
+        or the profile cannot do this.
     """
     policy = Policy(
-        request=request, response=response, profile=profile, once=once, kem=kem, pad=pad
+        request=request,
+        response=response,
+        profile=profile,
+        once=once,
+        kem=kem,
+        pad=pad,
+        mode=mode,
     )
     if view is None:
         return functools.partial(_seal_view, policy)
@@ -226,31 +248,32 @@ def _seal_view(policy: Policy, view: V) -> V:
         raise ConfigError(f"`@sealed` belongs on a view, and {view!r} is none")
     if _mark(view) not in (None, policy):
         raise ConfigError(f"{view.__qualname__} is sealed twice, in two ways; leave one of them")
-    return _guard(policy, view)
+    return _guard(policy, view, clear=policy.mode == "optional")
 
 
 def _seal_class(policy: Policy, view_class: Any) -> None:
     if not issubclass(view_class, View):
         raise ConfigError(f"`@sealed` belongs on a view, and {view_class!r} is no flask View")
     setattr(view_class, _MARK, policy)
-    view_class.dispatch_request = _guard(policy, view_class.dispatch_request)
+    # A method's own mode goes before that of its class.
+    view_class.dispatch_request = _guard(policy, view_class.dispatch_request, clear=True)
 
 
-def _guard(policy: Policy, view: V) -> V:
+def _guard(policy: Policy, view: V, *, clear: bool) -> V:
     """Mark a view, and make it refuse to run where the mark was not heeded."""
     name = view.__qualname__
     if iscoroutinefunction(view):
 
         @functools.wraps(view)
         async def guarded(*args: Any, **kwargs: Any) -> Any:
-            demand_window(name)
+            demand_window(name, clear=clear)
             return await view(*args, **kwargs)
 
     else:
 
         @functools.wraps(view)
         def guarded(*args: Any, **kwargs: Any) -> Any:
-            demand_window(name)
+            demand_window(name, clear=clear)
             return view(*args, **kwargs)
 
     setattr(guarded, _MARK, policy)

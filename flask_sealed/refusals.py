@@ -10,7 +10,8 @@ from flask import Flask, Request, Response
 
 from . import signals
 from .config import Settings
-from .errors import HttpsRequired, Refusal, Replayed, Stale
+from .errors import HttpsRequired, Refusal, Replayed, SealedRequired, Stale
+from .protocol.flow import RECORDS_TYPE
 from .window import Proof
 
 _THIS_MACHINE = frozenset(("127.0.0.1", "::1"))
@@ -31,6 +32,17 @@ def demand_https(app: Flask, settings: Settings, request: Request) -> None:
             "This view answers over HTTPS only. Behind a proxy that ends TLS, the application"
             " needs werkzeug.middleware.proxy_fix.ProxyFix."
         )
+
+
+def let_through(app: Flask, request: Request) -> None:
+    """Tell of a request in clear to a view whose mode is optional.
+
+    :raises SealedRequired: where it has lost its seal on the way: the view would read ciphertext.
+    """
+    if request.mimetype == RECORDS_TYPE:
+        raise SealedRequired("The body is sealed, and came without the header Sealed.")
+    logger.warning("let a request in clear through to %s, which is optional", request.endpoint)
+    signals.unsealed.send(app, endpoint=request.endpoint)
 
 
 def _is_loopback(address: str | None) -> bool:

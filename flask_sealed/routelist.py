@@ -19,7 +19,14 @@ from .targets import public_path
 _VARIABLE = re.compile(r"<(?:(\w+)(?:\(.*?\))?:)?(\w+)>")
 # A template's variable, once the template has been escaped.
 _PLACE = re.compile(r"\\\{(\\\+)?\w+\\\}")
-_CLEAR = {"profile": "clear", "request": False, "response": False, "once": False, "kem": False}
+_CLEAR = {
+    "profile": "clear",
+    "request": False,
+    "response": False,
+    "once": False,
+    "kem": False,
+    "optional": False,
+}
 
 
 def list_routes(
@@ -56,6 +63,7 @@ def _sealed(
                     "response": policy.response,
                     "once": policy.once,
                     "kem": policy.kem,
+                    "optional": policy.mode == "optional",
                 }
 
 

@@ -12,6 +12,8 @@ _signals = Namespace()
 
 #: A response was sealed. ``endpoint``, ``profile``, ``sid``.
 sealed = _signals.signal("sealed")
+#: A request in clear was let through to a view whose mode is optional. ``endpoint``.
+unsealed = _signals.signal("unsealed")
 #: A request was refused. ``endpoint``, ``code``, ``sid``.
 refused = _signals.signal("refused")
 #: A session was agreed on. ``sid``, ``kem``: whether ML-KEM-768 took part.

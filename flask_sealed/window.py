@@ -96,6 +96,7 @@ class Inside:
 
 
 _AS_IT_CAME = Inside()
+_IN_CLEAR = Inside(hidden=frozenset())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,6 +149,8 @@ class Window:
     exchange: ServerExchange | None = None
     #: Whether the length of the response's content is hidden.
     pad = False
+    #: Whether the request came in clear, and is answered so: the view's mode is optional.
+    clear = False
     _holds: Inside | None = None
     _inside: Request | None = None
 
@@ -173,6 +176,11 @@ class Window:
         """Let the view run: the request has been accepted."""
         if self._holds is None:
             self._holds = _AS_IT_CAME
+
+    def let_through(self) -> None:
+        """Let the view see a request that came in clear as it came, and answer it in clear."""
+        self.clear, self.profile = True, None
+        self._holds = _IN_CLEAR
 
     def demand_admitted(self) -> None:
         """Refuse to run a view for a request that was refused, or once more: it would be given the
@@ -335,13 +343,20 @@ def current_window() -> Window | None:
     return window if window is not None and window.outside else None
 
 
-def demand_window(view: str) -> None:
+def demand_window(view: str, *, clear: bool) -> None:
     """Refuse to run a sealed view outside of a window.
 
     :param view: its name.
+    :param clear: whether it may also run for a request that came in clear.
     :raises ConfigError: when the current request, if there is one, has no open window.
     """
-    if current_window() is None:
+    window = current_window()
+    if window is not None and window.clear and not clear:
+        raise ConfigError(
+            f"the sealed view {view} was called by a view whose mode is optional, for a request in"
+            " clear; call a function that is not a view"
+        )
+    if window is None:
         raise ConfigError(
             f"the sealed view {view} was called outside of a sealed request. Is there a"
             " `Sealed(app)`? Does a decorator above `@sealed` drop the function's attributes"

@@ -115,7 +115,7 @@ ALLOWED: dict[str, set[str]] = {
     "responses": set(),
     "targets": {"errors", "protocol.messages"},
     "signals": set(),
-    "refusals": {"config", "errors", "signals", "window"},
+    "refusals": {"config", "errors", "protocol.flow", "signals", "window"},
     "streams": {"errors", "protocol.exchange", "protocol.records"},
     "level3": {"bodies", "config", "errors", "policy", "protocol", "responses", "window"},
     "session": {

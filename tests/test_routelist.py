@@ -55,6 +55,7 @@ def test_routes(make_session_app: MakeApp, make_caller: MakeCaller, peer: Any) -
         *("/f/%C3%A9%20%7Bx%7D/{code}", "/kem", "/old", "/sealed/routes"),
     }
     usual = {"profile": "session", "request": True, "response": True, "once": False, "kem": False}
+    usual["optional"] = False
     assert listed["/a/{name}"] == [
         usual | {"path": "/a/{name}", "methods": ["GET", "HEAD"]},
     ]

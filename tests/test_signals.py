@@ -15,7 +15,7 @@ from .conftest import MakeApp, MakeCaller
 from .peer import Peer
 
 Sent = list[tuple[str, object, dict[str, Any]]]
-NAMES = ("sealed", "refused", "handshake", "replayed")
+NAMES = ("sealed", "refused", "handshake", "replayed", "unsealed")
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ from ..errors import ConfigError
 from ..policy import Policies, is_automatic, read_policies
 from .group import cli, server_side
 
+_NOT = {"no": "not sealed", "optional": "sealed optionally, so it answers in clear, too"}
 _DEMANDS = ("once", "kem", "pad")
 
 
@@ -68,18 +69,23 @@ def _rows(rule: Rule, policies: Policies, default: str | None) -> list[_Route]:
         if is_automatic(rule, method):
             continue
         policy = policies.get((rule.endpoint, method))
+        optional = policy is not None and policy.mode == "optional"
         ways = [way for way in ("request", "response") if policy and getattr(policy, way)]
         row: _Route = {
             "rule": rule.rule,
             "methods": [],
             "endpoint": rule.endpoint,
-            "sealed": "both" if len(ways) == 2 else "".join(ways) or "no",
+            "sealed": "optional" if optional else _sealed(ways),
             "profile": (policy.profile or default) if policy else None,
             "demands": [name for name in _DEMANDS if policy and getattr(policy, name)],
         }
         key = row["sealed"], row["profile"], *row["demands"]
         rows.setdefault(key, row)["methods"].append(method)
     return list(rows.values())
+
+
+def _sealed(ways: list[str]) -> str:
+    return "both" if len(ways) == 2 else "".join(ways) or "no"
 
 
 def _faults(table: list[_Route], pattern: str) -> list[str]:
@@ -91,9 +97,9 @@ def _faults(table: list[_Route], pattern: str) -> list[str]:
     if not matching:
         return [f"--require {pattern}: no route matches"]
     return [
-        f"--require {pattern}: {','.join(row['methods'])} {row['rule']} is not sealed"
+        f"--require {pattern}: {','.join(row['methods'])} {row['rule']} is {_NOT[row['sealed']]}"
         for row in matching
-        if row["sealed"] == "no"
+        if row["sealed"] in ("no", "optional")
     ]
 
 

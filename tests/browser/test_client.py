@@ -84,6 +84,7 @@ def add_views(app: Flask) -> None:
     def who() -> dict[str, Any]:
         return {"binding": current.binding, "kem": current.kem}
 
+    app.add_url_rule("/soft", "soft", sealed(mode="optional")(lambda: {"sealed": bool(current)}))
     for name, view in (("echo", echo), ("form", form), ("moved", moved), ("events", events)):
         app.add_url_rule(f"/{name}", name, sealed(view), methods=_ANY)
     app.add_url_rule("/download/<int:size>", "download", sealed(download))
@@ -509,6 +510,16 @@ class TestRefusals:
     def test_an_answer_in_clear(self, run: Run, page: Page) -> None:
         page.route("**/card", lambda route: route.fulfill(json={"cardLast4": "forged"}))
         assert run("return api.fetch('/card').catch((error) => error.code)") == "no-answer"
+
+    def test_a_view_that_would_answer_in_clear_too(self, run: Run, page: Page) -> None:
+        assert run("return (await api.fetch('/soft')).json()") == {"sealed": True}
+
+        def strip(route: Any) -> None:
+            route.continue_(headers={**route.request.headers, "sealed": None})
+
+        page.route("**/soft", strip)
+        assert run("return (await fetch('/soft')).json()") == {"sealed": False}
+        assert run("return api.fetch('/soft').catch((error) => error.code)") == "no-answer"
 
     def test_another_origin(self, run: Run) -> None:
         asks = "return api.fetch('https://elsewhere.example/').catch((error) => error.code)"
