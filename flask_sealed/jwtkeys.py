@@ -46,7 +46,7 @@ def demand_other_keys(config: Mapping[str, Any], settings: Settings) -> None:
         if _is_identity(config.get(name), settings):
             raise ConfigError(f"{name} is an identity key of the keyring; {_OWN}")
     name = "SECRET_KEY" if config.get("JWT_SECRET_KEY") is None else "JWT_SECRET_KEY"
-    if _is_secret(config.get(name), settings):
+    if is_own_secret(config.get(name), settings):
         raise ConfigError(f"{name} is a secret of Flask-Sealed too; {_OWN}")
 
 
@@ -76,7 +76,8 @@ def _public_key(value: Any) -> object:
     return value
 
 
-def _is_secret(value: object, settings: Settings) -> bool:
+def is_own_secret(value: object, settings: Settings) -> bool:
+    """Whether a value, as bytes or as text, is a secret of the keyring or the Level 3 key."""
     ring = None if settings.keyring is None else settings.keyring.ring()
     secrets = set() if ring is None else {secret_bytes(key.material) for key in ring.keys}
     for candidate in _readings(value):

@@ -1,5 +1,6 @@
 """``flask sealed …``: make keys, see what clients pin, see what is sealed."""
 
+from . import doctor as doctor
 from . import keys as keys
 from . import revocation as revocation
 from . import rotation as rotation
