@@ -301,6 +301,9 @@ ALLOWED: dict[str, set[str]] = {
         "protocol.keys",
         "responses",
     },
+    "metrics": set(),
+    "metrics.opentelemetry": {"errors", "signals"},
+    "metrics.prometheus": {"errors", "protocol.keys", "signals", "window"},
     "": {"current", "errors", "extension", "password", "policy", "revocation"},
 }
 OUTSIDE_OF_THE_PROTOCOL = {
