@@ -83,16 +83,19 @@ mutants: .venv/mutants
 	$(BIN)/mutmut run 'flask_sealed.protocol.$(MODULE).*'
 	$(BIN)/mutmut results
 
+# The extras whose oldest versions `make oldest` has.
+CORE_EXTRAS = --extra jwt --extra redis --extra httpx --extra requests
+
 lock: .venv/test
 	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 		--no-header --upgrade --extra jwt pyproject.toml -o requirements/demo.txt
 	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 		--no-header --upgrade --extra jwt --group dev -c requirements/demo.txt pyproject.toml \
 		-o requirements/dev.txt
-	$(BIN)/uv pip compile -q --universal --python-version 3.11 --resolution lowest-direct --all-extras \
+	$(BIN)/uv pip compile -q --universal --python-version 3.11 --resolution lowest-direct $(CORE_EXTRAS) \
 		--no-header pyproject.toml -o .venv/lowest.txt
 	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
-		--no-header --upgrade --all-extras --group tests -c .venv/lowest.txt pyproject.toml \
+		--no-header --upgrade $(CORE_EXTRAS) --group tests -c .venv/lowest.txt pyproject.toml \
 		-o requirements/oldest.txt
 	for group in fuzz mutants rivals; do \
 		$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes \
