@@ -21,7 +21,7 @@ highlight_language = "text"
 nitpicky = True
 # Other projects' names are not linked: a build needs no network.
 nitpick_ignore_regex = [
-    ("py:.*", r"(collections|flask|functools)\..*"),
+    ("py:.*", r"(collections|datetime|flask|functools)\..*"),
     ("py:.*", "(Blueprint|Flask)"),
     ("py:class", r"flask_sealed\.policy\.V"),
 ]

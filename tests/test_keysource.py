@@ -228,7 +228,9 @@ def test_what_a_callable_raises_is_told_without_its_text(ticks: Ticks) -> None:
 
 def test_a_callable_that_fails_is_waited_for_but_not_for_ever(ticks: Ticks) -> None:
     manager = Manager()
-    live = LiveRing(CallableSource(manager), reload=10)
+    source = CallableSource(manager)
+    source.least = 0.0  # as Redis
+    live = LiveRing(source, reload=10)
     kept = live.ring()
     manager.down = True
     ticks.now += 10
