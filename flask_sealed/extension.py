@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from http import HTTPStatus
 from threading import Lock
-from typing import Any
+from typing import Any, TypeVar
 
 from flask import Blueprint, Flask, Request, Response
 
@@ -16,6 +16,13 @@ from . import signals
 from .config import ProfileName, demand_level3_key, load
 from .errors import ConfigError, Refusal, TokenUnbound, Unavailable
 from .level3 import Level3
+from .neighbours import (
+    demand_uncached,
+    forget_user,
+    has_users,
+    headers_of,
+    postpone_csrf,
+)
 from .policy import Mode, Policies, Policy, check_hosts, read_policies, seal_blueprint
 from .profile import Profile
 from .refusals import demand_https, let_through, refuse
@@ -24,13 +31,14 @@ from .revocation import Revocations
 from .session import SEAL, SessionProfile
 from .stores import open_revocations, open_store
 from .tokens import bind_tokens, prepare_tokens
-from .views import OWN, add_views, check_views
+from .views import OWN, OWN_BLUEPRINT, add_views, check_views
 from .window import (
     Proof,
     Window,
     after_request_functions,
     current_context,
     current_request,
+    current_window,
     guard_logging,
     guard_teardown,
     hide_locals,
@@ -42,6 +50,8 @@ from .window import (
 _PLAIN_VALUES = frozenset((dict, list, str, bytes))
 _JSON_VALUES = frozenset((dict, list))
 
+F = TypeVar("F", bound=Callable[[], Any])
+
 logger = logging.getLogger("flask_sealed")
 
 
@@ -52,6 +62,7 @@ class Sealed:
     """
 
     def __init__(self, app: Flask | None = None) -> None:
+        self._before_views: list[Callable[[], Any]] = []
         if app is not None:
             self.init_app(app)
 
@@ -62,7 +73,7 @@ class Sealed:
         """
         if "sealed" in app.extensions:
             raise ConfigError("this application has a `Sealed` already; leave one of them")
-        side = app.extensions["sealed"] = _ServerSide(app)
+        side = app.extensions["sealed"] = _ServerSide(app, self._before_views)
         keyring, revocations = side.settings.keyring, side.revocations
         if keyring is not None and revocations is not None:
             add_views(app, side.settings, keyring, revocations, side.prepare, side.now)
@@ -73,6 +84,19 @@ class Sealed:
         bind_tokens(app)
         guard_logging()
         guard_teardown(app)
+
+    def before_view(self, function: F) -> F:
+        """Run a function before each sealed view, as ``before_request`` does before all views, but
+        with the plaintext request. What it returns, unless ``None``, is answered in place of the
+        view.
+
+        It is for what has to look into a request: a check of tokens against cross-site requests, a
+        login. It does not run before the extension's own views, which every client needs first.
+
+        :param function: takes nothing; it may be a coroutine function.
+        """
+        self._before_views.append(function)
+        return function
 
     def blueprint(
         self,
@@ -106,8 +130,9 @@ class Sealed:
 class _ServerSide:
     """What the extension holds for one application."""
 
-    def __init__(self, app: Flask) -> None:
+    def __init__(self, app: Flask, before_views: list[Callable[[], Any]]) -> None:
         self.settings = load(app)
+        self._before_views = before_views
         #: Tells the seconds since 1970 that requests are judged by; tests put another in place.
         self.clock: Callable[[], float] = time.time
         self._policies: Policies | None = None
@@ -115,6 +140,7 @@ class _ServerSide:
         self.revocations: Revocations | None = None
         self._profiles = self._make_profiles(app)
         self._usual_json = False
+        self._users = False
         self._lock = Lock()
 
     def __repr__(self) -> str:
@@ -291,6 +317,8 @@ class _ServerSide:
                     view = app.view_functions[endpoint]
                     app.view_functions[endpoint] = self._windowed(app, endpoint, view)
                 self._usual_json = makes_usual_json(app)
+                self._users = has_users(app)
+                postpone_csrf(app, OWN_BLUEPRINT)
                 seal_first(app, self.seal_response)
                 self._policies = policies
             return self._policies
@@ -301,8 +329,10 @@ class _ServerSide:
 
         header = prepare_tokens(app, self.settings, answer)
         profile = self._profiles.get("session")
-        if header is not None and isinstance(profile, SessionProfile):
-            profile.allow(header)
+        if isinstance(profile, SessionProfile):
+            for name in (header, *headers_of(app)):
+                if name is not None:
+                    profile.allow(name)
 
     def check(self, app: Flask, policies: Policies) -> None:
         """Make sure that every sealed view can be.
@@ -312,10 +342,11 @@ class _ServerSide:
         """
         check_views(app)
         check_hosts(app, policies, self.settings.profile, own=OWN)
-        for (endpoint, _), policy in policies.items():
+        for (endpoint, method), policy in policies.items():
             name = policy.profile or self.settings.profile
             try:
                 policy.check(name)
+                demand_uncached(app.view_functions.get(endpoint), method)
                 if name == "level3":
                     demand_level3_key(self.settings.level3_key)
             except ConfigError as error:
@@ -329,6 +360,8 @@ class _ServerSide:
     def _windowed(self, app: Flask, endpoint: str, view: Callable[..., Any]) -> Callable[..., Any]:
         """The whole view function, whatever decorators it has, inside the window."""
         synchronous = app.ensure_sync(view)
+        # Not before the extension's own: a client needs these before it can be anyone.
+        whole = synchronous if endpoint.startswith(OWN) else self._preceded(app, synchronous)
 
         @functools.wraps(view)
         def windowed(**view_args: Any) -> Any:
@@ -341,9 +374,11 @@ class _ServerSide:
             if window.outside is not None:
                 return synchronous(**view_args)  # one view calls another
             window.demand_admitted()
+            if self._users and window.sealed_in == "session":
+                forget_user()
             window.enter(context)
             try:
-                return self._respond(context, window, synchronous, view_args)
+                return self._respond(context, window, whole, view_args)
             except BaseException as error:
                 hide_locals(context.app, error)
                 if not isinstance(error, TokenUnbound | Unavailable):
@@ -355,6 +390,21 @@ class _ServerSide:
             return refuse(context.app, context.request, refusal)
 
         return windowed
+
+    def _preceded(self, app: Flask, view: Callable[..., Any]) -> Callable[..., Any]:
+        """A view, after what has to be done before it."""
+
+        def preceded(**view_args: Any) -> Any:
+            window = current_window()
+            for check in () if window is None else window.owed:
+                check()
+            for function in self._before_views:
+                answer = app.ensure_sync(function)()
+                if answer is not None:
+                    return answer
+            return view(**view_args)
+
+        return preceded
 
     def _respond(
         self, context: Any, window: Window, view: Callable[..., Any], view_args: dict[str, Any]

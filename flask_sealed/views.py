@@ -28,9 +28,10 @@ from .routelist import list_routes
 from .targets import mount
 from .window import hide_locals
 
-_NAME = "flask_sealed"
+#: The blueprint of these views.
+OWN_BLUEPRINT = "flask_sealed"
 #: What the endpoints of these views begin with.
-OWN = f"{_NAME}."
+OWN = f"{OWN_BLUEPRINT}."
 _HELLO = Members({"hello": str})
 _MODULES = Path(__file__).with_name("js")
 #: The modules for browsers that are served, by the names that they are served under.
@@ -57,7 +58,7 @@ def add_views(
     :param policies: says what each view of an application demands.
     :param now: tells the seconds since 1970.
     """
-    blueprint = Blueprint(_NAME, __name__, url_prefix=settings.prefix)
+    blueprint = Blueprint(OWN_BLUEPRINT, __name__, url_prefix=settings.prefix)
 
     @blueprint.post("/session")
     def session() -> Response:
@@ -77,9 +78,9 @@ def add_views(
     for name in _SERVED:
         view = partial(serve_module, name)
         blueprint.add_url_rule(f"/{name}", name.partition(".")[0], view)
-    if _NAME in app.blueprints:
+    if OWN_BLUEPRINT in app.blueprints:
         raise ConfigError(
-            f"the application has a blueprint {_NAME!r} already, which is the name of"
+            f"the application has a blueprint {OWN_BLUEPRINT!r} already, which is the name of"
             " Flask-Sealed's own: give yours another"
         )
     app.register_blueprint(blueprint)

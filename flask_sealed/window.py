@@ -151,6 +151,8 @@ class Window:
     pad = False
     #: Whether the request came in clear, and is answered so: the view's mode is optional.
     clear = False
+    #: What has to be done before the view, as soon as its request is there.
+    owed: tuple[Callable[[], object], ...] = ()
     _holds: Inside | None = None
     _inside: Request | None = None
 
@@ -181,6 +183,11 @@ class Window:
         """Let the view see a request that came in clear as it came, and answer it in clear."""
         self.clear, self.profile = True, None
         self._holds = _IN_CLEAR
+
+    @property
+    def waits(self) -> bool:
+        """Whether the request has been accepted, and its view has not begun."""
+        return self._holds is not None
 
     def demand_admitted(self) -> None:
         """Refuse to run a view for a request that was refused, or once more: it would be given the

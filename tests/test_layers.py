@@ -159,6 +159,7 @@ ALLOWED: dict[str, set[str]] = {
         "config",
         "errors",
         "level3",
+        "neighbours",
         "policy",
         "profile",
         "refusals",
@@ -171,6 +172,8 @@ ALLOWED: dict[str, set[str]] = {
         "views",
         "window",
     },
+    "neighbours": {"errors", "window"},
+    "openapi": {"errors", "policy"},
     "jwtkeys": {"config", "errors", "protocol.encoding", "protocol.jwk"},
     "tokens": {"config", "errors", "jwtkeys", "protocol.encoding", "window"},
     "cli": {
