@@ -23,7 +23,7 @@ nitpicky = True
 nitpick_ignore_regex = [
     ("py:.*", r"(collections|datetime|flask|functools)\..*"),
     ("py:.*", "(Blueprint|Flask)"),
-    ("py:class", r"flask_sealed\.policy\.V"),
+    ("py:class", r"flask_sealed\.(extension\.F|policy\.V)"),
 ]
 autodoc_member_order = "bysource"
 autodoc_typehints = "description"
