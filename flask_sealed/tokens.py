@@ -16,7 +16,7 @@ from hmac import compare_digest
 from types import SimpleNamespace
 from typing import Any
 
-from flask import Flask, g, has_request_context
+from flask import Flask, Request, g, has_request_context
 from flask.typing import ErrorHandlerCallable
 
 from .config import Settings, check_header
@@ -179,7 +179,8 @@ def _demand_bound(claims: Claims) -> None:
     """Refuse a token that is not of who sent the request, or is revoked.
 
     :raises TokenUnbound: where the seal is by another key, or there is none; in a sealed view,
-        unless the application allows it, also where the token belongs to no key.
+        unless the application allows it, also where the token belongs to no key; and where such
+        a token stands beside the seal, and a hook verifies it.
     :raises Unavailable: where nobody can tell whether it is revoked.
     """
     context = current_context()  # not Flask's proxies, which take longer
@@ -192,11 +193,26 @@ def _demand_bound(claims: Claims) -> None:
         if proof is None or not _proves(proof, claims["cnf"]):
             raise TokenUnbound
         binding = proof.binding
-    elif settings.tokens == "bound":
-        window = Window.of(request)
-        if window is not None and window.profile is not None and window.profile.name == "session":
-            raise TokenUnbound
+    else:
+        _demand_allowed(context.app, request, settings)
     _demand_not_revoked(context.app, binding, claims)
+
+
+def _demand_allowed(app: Flask, request: Request, settings: Settings) -> None:
+    """Refuse a token that belongs to no key, where it has to."""
+    window = Window.of(request)
+    if window is None or window.profile is None or window.profile.name != "session":
+        return
+    if settings.tokens == "bound" or (window.waits and _is_in_clear(app, request)):
+        raise TokenUnbound
+
+
+def _is_in_clear(app: Flask, request: Request) -> bool:
+    """Whether a token stands beside the seal, where anyone on the way may have put it.
+
+    The view is not shown it; a hook is, and what it verifies is kept for the view.
+    """
+    return app.config["JWT_HEADER_NAME"] in request.headers
 
 
 def _demand_not_revoked(app: Flask, binding: str | None, claims: Claims) -> None:
