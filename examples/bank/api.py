@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterator
 from typing import Any
 
 from flask import Blueprint, Response, abort, request, stream_with_context
@@ -76,6 +78,14 @@ def statement() -> Response:
     return Response(stream_with_context(lines), content_type="text/csv; charset=utf-8")
 
 
+@api.get("/balances")
+@sealed
+@jwt_required()
+def balances() -> Response:
+    """The customer's balances as Server-Sent Events, whenever one changes."""
+    return Response(_events(ledger.watch(customer_id())), content_type="text/event-stream")
+
+
 @api.post("/kyc")
 @sealed
 @jwt_required()
@@ -90,6 +100,12 @@ def identity_document() -> tuple[dict[str, Any], int]:
         abort(413, f"The file is too large: {kyc.MOST_BYTES // 2**20} MiB at the most.")
     except kyc.WrongTypeError:
         abort(415, "The file is neither a PDF nor a PNG nor a JPEG.")
+
+
+def _events(changes: Iterator[dict[str, int] | None]) -> Iterator[str]:
+    for change in changes:
+        # A comment is how a server finds out that nobody listens any more.
+        yield ":\n\n" if change is None else f"event: balances\ndata: {json.dumps(change)}\n\n"
 
 
 def _order(sent: object) -> ledger.Order:

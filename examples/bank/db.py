@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, closing, contextmanager
 from pathlib import Path
 
 from flask import Flask, current_app, g
@@ -14,6 +14,8 @@ from .keys import make_once
 
 #: The demonstration's logins, which its page shows. A real bank has no such thing.
 DEMO_PASSWORDS = {"ada": "analytical-engine", "grace": "nanoseconds"}
+
+Open = Callable[[], AbstractContextManager[sqlite3.Connection]]
 
 _CUSTOMERS = ((1, "ada", "Ada Lovelace"), (2, "grace", "Grace Hopper"))
 _ACCOUNTS = (
@@ -37,6 +39,12 @@ def connection() -> sqlite3.Connection:
         g.db = _connect(_path(current_app))
     db: sqlite3.Connection = g.db
     return db
+
+
+def opener() -> Open:
+    """What opens a connection for a stream: it goes on when the request's connection is closed."""
+    path = _path(current_app)
+    return lambda: closing(_connect(path))
 
 
 @contextmanager

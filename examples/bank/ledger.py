@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import sqlite3
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from .db import connection, transaction
+from .db import Open, connection, opener, transaction
 
 MOST_CENTS = 10**12
+_LOOK = 0.25  # seconds
+_SIGN_OF_LIFE = 20  # looks
+_LONGEST_WATCH = 600  # seconds; clients connect again
 
 
 class BadOrderError(Exception):
@@ -107,6 +111,29 @@ def _lines(number: str) -> Iterator[str]:
     for made_at, payer, payee, amount in bookings:
         other, cents = (payee, -amount) if payer == number else (payer, amount)
         yield f"{made_at},{other},{cents}\r\n"
+
+
+def watch(customer: int) -> Iterator[dict[str, int] | None]:
+    """A customer's balances in cents by account, now and whenever one changes.
+
+    :returns: ``None`` every few seconds where nothing has changed.
+    """
+    return _watch(opener(), customer)
+
+
+def _watch(open_: Open, customer: int) -> Iterator[dict[str, int] | None]:
+    seen: dict[str, int] = {}
+    quiet = 0  # looks
+    end = time.monotonic() + _LONGEST_WATCH
+    query = "SELECT number, balance FROM account WHERE customer = ?"
+    with open_() as db:
+        while time.monotonic() < end:
+            now = {row["number"]: row["balance"] for row in db.execute(query, (customer,))}
+            quiet = 0 if now != seen else quiet + 1
+            if quiet % _SIGN_OF_LIFE == 0:
+                yield None if quiet else now
+            seen = now
+            time.sleep(_LOOK)
 
 
 def _balance(db: sqlite3.Connection, number: str, customer: int) -> int:

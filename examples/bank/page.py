@@ -22,6 +22,7 @@ _ENDPOINTS = (
     "payment_details",
     "transfers",
     "statement",
+    "balances",
     "identity_document",
     "rates",
 )

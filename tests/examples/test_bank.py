@@ -12,7 +12,7 @@ import stat
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
@@ -26,7 +26,7 @@ from flask.testing import FlaskClient
 from werkzeug.datastructures import FileStorage
 from werkzeug.test import TestResponse, encode_multipart
 
-from examples.bank import auth, caller, create_app, keys, page
+from examples.bank import auth, caller, create_app, keys, ledger, page
 from flask_sealed.cli import cli
 from flask_sealed.errors import Refused, Untrusted
 from flask_sealed.keyfile import create_keyring
@@ -197,6 +197,39 @@ def test_a_statement_streams_the_bookings(ada: Customer, grace: Customer) -> Non
         grace.client.get("/api/statement?account=40-1001", headers=grace.headers).status_code
         == 404
     )
+
+
+def watch(customer: Customer) -> Generator[dict[str, int] | None]:
+    """Balances as they change; `None` for a sign of life."""
+    response = customer.client.get("/api/balances", headers=customer.headers)
+    assert (response.status_code, response.mimetype) == (200, "text/event-stream")
+    try:
+        for event in response.iter_encoded():
+            name, _, data = event.decode().strip().partition("\n")
+            assert name in ("event: balances", ":")
+            yield json.loads(data.removeprefix("data: ")) if data else None
+    finally:
+        response.close()
+
+
+def test_balances_come_as_they_change(ada: Customer, grace: Customer) -> None:
+    seen = watch(ada)
+    first = next(seen)
+    assert first == {"40-1001": 2_457_310, "40-1002": 8_120_000}
+    assert grace.post("/api/transfers", order("40-2001", "40-1001", 4500))[0] == 201
+    assert next(seen) == first | {"40-1001": 2_461_810}
+    seen.close()
+    ada.client.assert_not_on_wire(*MARKERS)
+
+
+def test_a_watch_shows_that_it_lives_and_comes_to_an_end(
+    ada: Customer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ledger, "_LOOK", 0.001)
+    monkeypatch.setattr(ledger, "_LONGEST_WATCH", 0.3)
+    first, *others = watch(ada)
+    assert first is not None
+    assert set(others) == {None}
 
 
 def test_a_token_is_of_no_use_to_others(bank: Flask, ada: Customer) -> None:
@@ -435,7 +468,7 @@ def routes(bank: Flask) -> Callable[..., int]:
 
 def test_the_command_line_finds_what_is_sealed(routes: Callable[..., int]) -> None:
     assert routes("/api/login", "/api/accounts", "/api/payment-details") == 0
-    assert routes("/api/transfers", "/api/kyc", "/api/statement") == 0
+    assert routes("/api/transfers", "/api/kyc", "/api/statement", "/api/balances") == 0
     assert routes("/api/rates") == 1
 
 

@@ -3,17 +3,16 @@
 
 import { byId, element } from "./dom.js";
 import { clearSeen, seen } from "./eavesdropper.js";
-import { tap } from "./tap.js";
+import { connectShown } from "./ends.js";
 import { clearCalls, showCall } from "./wire.js";
 
-const environment = JSON.parse(byId("environment").textContent);
-const { urls } = environment;
+const { urls, ...environment } = JSON.parse(byId("environment").textContent);
 const euro = new Intl.NumberFormat("en-IE", { style: "currency", currency: "EUR" });
-const wire = tap();
 
 // In memory only: a reload ends the session, and nothing can be found in the browser's storage.
 let token = null;
-let client = null;
+let connection = null;
+let live = null;
 
 /** An answer of the bank that is no success, in words for the customer. */
 class Refused extends Error {
@@ -25,47 +24,31 @@ class Refused extends Error {
 
 // --- calling the bank ---
 
-/** The client, once the bank has proved that it has one of the keys that this page pins. */
-async function connected() {
-  const { connect } = await import(environment.client);
-  const { audience, pins } = environment;
-  return connect(location.origin, { audience, pins, fetch: wire.fetch });
+/** The bank, after a handshake. One that failed is tried again by the next call. */
+function bank() {
+  connection ??= connectShown(environment, { show: showCall, hear: seen }).catch((error) => {
+    connection = null;
+    throw error;
+  });
+  return connection;
 }
 
-async function call(url, { headers, ...init } = {}) {
-  const sent = new Headers(headers);
-  if (token) sent.set("Authorization", `Bearer ${token}`);
-  const plain = { request: { body: init.body ?? null, url, headers: sent }, response: null };
-  try {
-    client ??= connected();
-    const { fetch } = await client.catch(forgetClient);
-    const response = await fetch(url, { ...init, headers: sent });
-    plain.response = { status: response.status, headers: response.headers, body: await response.text() };
-  } finally {
-    for (const exchange of await wire.taken()) {
-      seen(exchange);
-      showCall(exchange, new URL(exchange.url).pathname === new URL(url, location).pathname ? plain : null);
-    }
-  }
-  return checked(plain.response);
+const authorization = () => (token ? { authorization: `Bearer ${token}` } : {});
+
+async function ask(url, init = {}) {
+  const { fetch } = await bank();
+  const response = await fetch(url, { ...init, headers: { ...init.headers, ...authorization() } });
+  if (response.ok) return response;
+  const answer = await response.json().catch(() => ({}));
+  throw new Refused(response.status, answer.error ?? answer.detail ?? "The bank did not say why.");
 }
 
-function forgetClient(error) {
-  client = null; // The next call tries again.
-  throw error;
-}
-
-function checked({ status, headers, body }) {
-  const isJson = /\bjson\b/.test(headers.get("Content-Type"));
-  const answer = isJson ? JSON.parse(body) : body;
-  if (status < 400) return answer;
-  throw new Refused(status, answer.error ?? answer.detail ?? "The bank did not say why.");
-}
+const call = async (url, init) => (await ask(url, init)).json();
 
 const send = (url, object) =>
   call(url, {
     method: "POST",
-    headers: { "Content-Type": "application/json" },
+    headers: { "content-type": "application/json" },
     body: JSON.stringify(object),
   });
 
@@ -78,6 +61,7 @@ async function logIn(form) {
   form.reset();
   byId("full-name").textContent = answer.fullName;
   await showAccounts();
+  await watch();
   byId("card").replaceChildren(...cardItems(await call(urls.payment_details)));
   showBank(true);
   return "";
@@ -85,12 +69,14 @@ async function logIn(form) {
 
 function logOut(words = "You have logged out.") {
   token = null;
+  live?.close();
   clearCalls();
   clearSeen();
   for (const form of document.querySelectorAll("form")) form.reset();
   for (const status of document.querySelectorAll("[role=status]")) say(status, "");
   for (const id of ["accounts", "card", "payer", "own-accounts", "statement"]) byId(id).replaceChildren();
   byId("statement").hidden = true;
+  byId("statement-link").hidden = true;
   showBank(false);
   say(byId("login-status"), words);
 }
@@ -107,9 +93,7 @@ function showBank(isIn) {
 async function showAccounts() {
   const accounts = await call(urls.accounts);
   byId("accounts").replaceChildren(...accounts.map(accountItem));
-  const chosen = byId("payer").value;
   byId("payer").replaceChildren(...accounts.map(accountOption));
-  if (chosen) byId("payer").value = chosen;
   const numbers = accounts.map(({ number }) => element("option", { value: number }));
   byId("own-accounts").replaceChildren(...numbers);
 }
@@ -117,7 +101,7 @@ async function showAccounts() {
 function accountItem({ number, label, balance }) {
   return element(
     "li",
-    {},
+    { "data-number": number },
     element("span", { class: "account-label" }, label),
     element("span", { class: "account-number" }, number),
     element("span", { class: "balance" }, money(balance)),
@@ -138,6 +122,22 @@ function cardItems({ cardLast4, expiryMonth, expiryYear }) {
   ];
 }
 
+function showBalance(number, balance) {
+  const shown = document.querySelector(`[data-number="${CSS.escape(number)}"] .balance`);
+  // Only what is new is read out.
+  if (shown && shown.textContent !== money(balance)) shown.textContent = money(balance);
+}
+
+/** Balances as they change, whoever changed them. */
+async function watch() {
+  const { events } = await bank();
+  live?.close();
+  live = events(urls.balances, { headers: authorization() });
+  live.addEventListener("balances", ({ data }) => {
+    for (const [number, balance] of Object.entries(JSON.parse(data))) showBalance(number, balance);
+  });
+}
+
 // --- what the customer does ---
 
 async function transfer(form) {
@@ -146,19 +146,30 @@ async function transfer(form) {
   const order = { from: payer, to: payee.trim(), amount: cents };
   const { balance } = await send(urls.transfers, order);
   form.elements.amount.value = "";
-  await showAccounts();
+  showBalance(payer, balance); // That of the payee comes with the events.
   return `Sent ${money(cents)} to ${order.to}. ${money(balance)} is left on ${payer}.`;
 }
 
 async function showStatement() {
   const account = byId("payer").value;
   // The number of the account is sealed too, so that it stands in no log of addresses.
-  const text = await call(`${urls.statement}?account=${encodeURIComponent(account)}`, { sealQuery: true });
-  const bookings = text.trim().split("\r\n").slice(1).map((line) => line.split(","));
+  const response = await ask(`${urls.statement}?account=${encodeURIComponent(account)}`, { sealQuery: true });
+  const csv = await response.blob();
+  showLink(account, csv);
+  const bookings = (await csv.text()).trim().split("\r\n").slice(1).map((line) => line.split(","));
   const items = bookings.map(([madeAt, other, cents]) => element("li", {}, `${madeAt}, ${other}, ${money(Number(cents))}`));
   byId("statement").replaceChildren(...items);
   byId("statement").hidden = items.length === 0;
-  return items.length ? `${account} has ${items.length} bookings:` : `${account} has no bookings yet.`;
+  return items.length ? `${account} has ${items.length} ${items.length === 1 ? "booking" : "bookings"}:` : `${account} has no bookings yet.`;
+}
+
+/** What came sealed is saved as it is, so that no second call is needed. */
+function showLink(account, csv) {
+  const link = byId("statement-link");
+  URL.revokeObjectURL(link.href);
+  link.href = URL.createObjectURL(csv);
+  link.download = `statement-${account}.csv`;
+  link.hidden = false;
 }
 
 async function upload(form) {
@@ -169,7 +180,9 @@ async function upload(form) {
 }
 
 async function showRates() {
-  const { base, rates } = await call(urls.rates);
+  // Without the token, which would travel in clear.
+  const { fetch } = await bank();
+  const { base, rates } = await (await fetch(urls.rates)).json();
   const rows = Object.entries(rates).map(([currency, rate]) =>
     element("tr", {}, element("th", { scope: "row" }, currency), element("td", {}, String(rate))),
   );
@@ -229,3 +242,5 @@ onSubmit("statement-form", "statement-status", showStatement);
 onSubmit("kyc-form", "kyc-status", upload);
 onSubmit("rates-form", "rates-status", showRates);
 byId("log-out").addEventListener("click", () => logOut());
+
+bank().catch((error) => say(byId("login-status"), words(error), true));

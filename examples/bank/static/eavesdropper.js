@@ -1,14 +1,22 @@
 // What a proxy that ends TLS has of this page's calls: all of it, searchable.
 
 import { byId, element } from "./dom.js";
+import { headerOf, kindOf } from "./wire.js";
 
-const latin1 = new TextDecoder("latin1");
+const READS = { handshake: "Public keys", sealed: "Ciphertext", clear: "Everything" };
 let captured = [];
 
-/** Keep an exchange as such a proxy would. */
+/** Keep an exchange as such a proxy would. Its answer may still be coming. */
 export function seen(exchange) {
-  captured.push(everything(exchange));
-  byId("seen-rows").append(row(exchange));
+  captured.push(exchange);
+  const [up, down] = [element("td"), element("td")];
+  const update = () => {
+    up.textContent = sizeOf(exchange.request).toLocaleString("en");
+    down.textContent = sizeOf(exchange.response).toLocaleString("en");
+  };
+  exchange.response.body.onChange(update);
+  update();
+  byId("seen-rows").prepend(row(exchange, up, down));
   byId("seen-table").hidden = false;
   search();
 }
@@ -21,22 +29,32 @@ export function clearSeen() {
   search();
 }
 
-function row({ method, url, request, response }) {
+/** Of the seal and the body. */
+const sizeOf = (part) => (headerOf(part, "sealed")?.length ?? 0) + part.body.size;
+
+function row(exchange, up, down) {
+  const { method, url, response } = exchange;
+  const kind = kindOf(exchange);
   const { pathname, search: query } = new URL(url);
   return element(
     "tr",
     {},
-    element("th", { scope: "row" }, `${method} ${pathname}${query}`),
+    element(
+      "th",
+      { scope: "row" },
+      `${method} ${pathname}${query} `,
+      element("span", { class: `badge ${kind}` }, READS[kind]),
+    ),
     element("td", {}, String(response.status)),
-    element("td", {}, request.body.length.toLocaleString("en")),
-    element("td", {}, response.body.length.toLocaleString("en")),
+    up,
+    down,
   );
 }
 
 /** All characters of an exchange: as they are, and as they are once base64 has been decoded. */
 function everything({ method, url, request, response }) {
   const headers = [...request.headers, ...response.headers].map(([name, value]) => `${name}: ${value}`);
-  const bodies = [request.body, response.body].map((body) => latin1.decode(body));
+  const bodies = [request.body, response.body].map((body) => body.text("latin1"));
   const text = [`${method} ${decodeURIComponent(url)}`, ...headers, ...bodies].join("\n");
   return `${text}\n${decoded(text)}`.toLowerCase();
 }
@@ -51,7 +69,7 @@ function decoded(text) {
 
 function search() {
   const wanted = byId("seen-search").value.trim().toLowerCase();
-  const hits = captured.filter((text) => wanted && text.includes(wanted)).length;
+  const hits = captured.filter((exchange) => wanted && everything(exchange).includes(wanted)).length;
   const many = `${captured.length} ${captured.length === 1 ? "call" : "calls"}`;
   byId("seen-status").textContent = wanted
     ? `“${wanted}” is in ${hits || "none"} of the ${many} that were captured.`
