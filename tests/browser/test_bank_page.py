@@ -20,6 +20,11 @@ SEALED = ("login", "accounts", "payment-details", "transfers", "statement", "kyc
 
 _LOWEST_CONTRAST = (Path(__file__).parent / "fixtures" / "contrast.js").read_text("utf-8")
 
+_AXE = (Path(__file__).parents[1] / "js/node_modules/axe-core/axe.min.js").read_text("utf-8")
+_VIOLATIONS = (
+    "axe.run().then((found) => found.violations.map(({ id, nodes }) => [id, nodes[0].html]))"
+)
+
 
 class Wire:
     """What a page says on its console, and the calls that it makes."""
@@ -349,6 +354,19 @@ def test_all_text_has_contrast(page: Page, wire: Wire, scheme: Literal["light", 
     expect(page.locator("#transfer-status")).to_have_class("status error")
     lowest, where = page.evaluate(_LOWEST_CONTRAST)
     assert lowest >= 4.5, where
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_axe_finds_nothing_wrong(page: Page, wire: Wire, width: int) -> None:
+    page.set_viewport_size({"width": width, "height": 844})
+    page.evaluate(_AXE + ";0")
+    assert page.evaluate(_VIOLATIONS) == []
+    seen(page)
+    page.get_by_role("button", name="Show rates").click()
+    expect(page.get_by_role("row", name="USD")).to_be_visible()
+    page.get_by_role("button", name="Show the statement").click()
+    expect(page.locator("#statement-status")).to_contain_text("no bookings yet")
+    assert page.evaluate(_VIOLATIONS) == []
 
 
 def test_each_field_has_a_name(page: Page, wire: Wire) -> None:
