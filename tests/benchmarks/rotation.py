@@ -15,20 +15,26 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from math import ceil
 from pathlib import Path
 from threading import Event
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from flask_sealed.keyfile import update_keyring
+from flask_sealed.config import redis_source
+from flask_sealed.keyfile import read_keyring
+from flask_sealed.keysource import FileSource, KeySource
 from flask_sealed.protocol.keys import KeyRing
 from flask_sealed.protocol.rotation import replace_tickets, rotate_identity, rotate_tickets
+from flask_sealed.stores.uri import parse_uri
 
 from ..driver import SealedCaller
+from ..redis_server import RedisServer
 from ..servers import process
-from ..servers.conftest import Service, pins, settings
+from ..servers.conftest import AUDIENCE, Service, pins, settings
 
 #: Requests of a client that does not stay.
 _FEW = 20
@@ -77,7 +83,7 @@ def client(number: int, make: Callable[[], SealedCaller], stop: Event, *, stays:
     return tally
 
 
-def rotate(path: Path, now: int) -> None:
+def rotate(source: KeySource, now: int) -> None:
     """Both kinds of keys, as ``flask sealed rotate --clocks 0`` does on one machine."""
 
     def change(ring: KeyRing) -> KeyRing:
@@ -85,36 +91,47 @@ def rotate(path: Path, now: int) -> None:
         backup = Ed25519PrivateKey.generate()
         return rotate_identity(ring, backup, now=now, reload=1, clocks=0)
 
-    update_keyring(path, change)
+    source.update(change)
 
 
-def rotate_each_second(path: Path, seconds: int) -> int:
-    """:returns: how often the keys were rotated."""
+def rotate_each_second(source: KeySource, seconds: int) -> None:
     first = ceil(time.time())
     for number in range(seconds):
         time.sleep(max(0, first + number + 0.05 - time.time()))
-        rotate(path, ceil(time.time()))
-    return seconds
+        rotate(source, ceil(time.time()))
 
 
-def leak(path: Path) -> None:
+def leak(source: KeySource) -> None:
     """Replace all ticket keys at once."""
-    update_keyring(
-        path, lambda ring: replace_tickets(ring, now=int(time.time()), random=os.urandom)
-    )
+    source.update(lambda ring: replace_tickets(ring, now=int(time.time()), random=os.urandom))
 
 
 def run(
-    folder: Path, *, seconds: int, workers: int = 4, clients: int = 4, kind: str = "sync"
+    folder: Path,
+    *,
+    seconds: int,
+    workers: int = 4,
+    clients: int = 4,
+    kind: str = "sync",
+    redis: RedisServer | None = None,
 ) -> tuple[Tally, Tally]:
-    """What clients met while the keys rotated, and while all ticket keys were replaced."""
+    """What clients met while the keys rotated, and while all ticket keys were replaced.
+
+    :param redis: keeps the keyring, in place of a file.
+    """
     given = settings(folder)
-    path = folder / "keyring.json"
     pinned = pins(folder)
+    source: KeySource = FileSource(folder / "keyring.json")
+    if redis is not None:
+        source = _in_redis(folder, given, redis)
     with process.gunicorn(folder, given, workers=workers, kind=kind) as server:
         make = Service(server, pinned).caller
         phases = []
-        for work in (lambda: rotate_each_second(path, seconds), lambda: _leak_in_the_middle(path)):
+        works: list[Callable[[], None]] = [
+            lambda: rotate_each_second(source, seconds),
+            lambda: _leak_in_the_middle(source),
+        ]
+        for work in works:
             stop = Event()
             with ThreadPoolExecutor(clients) as pool:
                 running = [
@@ -129,9 +146,18 @@ def run(
     return phases[0], phases[1]
 
 
-def _leak_in_the_middle(path: Path) -> None:
+def _in_redis(folder: Path, given: dict[str, object], redis: RedisServer) -> KeySource:
+    secret, place = os.urandom(32), parse_uri(redis.uri)
+    assert place is not None
+    source = redis_source(place, AUDIENCE, AESGCM(secret))
+    source.put(read_keyring(folder / "keyring.json"))
+    given.update(SEALED_KEYRING=redis.uri, SEALED_KEYRING_KEY=secret.hex())
+    return source
+
+
+def _leak_in_the_middle(source: KeySource) -> None:
     time.sleep(0.7)
-    leak(path)
+    leak(source)
     time.sleep(1.3)
 
 
@@ -141,10 +167,13 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=4)
     parser.add_argument("--clients", type=int, default=4)
     parser.add_argument("--kind", default="sync", help="of gunicorn's workers: sync, gthread")
+    parser.add_argument("--redis", action="store_true", help="Keep the keyring in Redis")
     given = parser.parse_args()
-    with tempfile.TemporaryDirectory() as name:
+    with tempfile.TemporaryDirectory(prefix="sealed-") as name, ExitStack() as stack:
+        redis = stack.enter_context(RedisServer(Path(name))) if given.redis else None
         phases = run(
             Path(name),
+            redis=redis,
             seconds=given.seconds,
             workers=given.workers,
             clients=given.clients,
