@@ -17,7 +17,7 @@ import { reportUploads } from "./upload.js";
 
 const XSSI_PREFIX = /^\)\]\}',?\n/;
 const CHARSET = /;\s*charset="?([\w.:-]+)/i;
-const INIT = ["method", "credentials", "keepalive", "cache", "priority", "mode", "redirect"];
+const INIT = "method credentials keepalive cache priority mode redirect referrer referrerPolicy integrity".split(" ");
 const SERVICES = new InjectionToken("flask-sealed services");
 
 /** What one request says: options of `api.fetch`, or `false` to be left alone. */
@@ -40,12 +40,15 @@ export function sealedInterceptor(request, next) {
   const services = inject(SERVICES, { optional: true });
   if (!services) throw new ConfigError("sealedInterceptor() needs provideSealed()");
   const options = request.context.get(SEALED);
-  const service = services.find((one) => one.has(absolute(request.urlWithParams)));
-  if (!service || options === false || request.method === "JSONP") return next(request);
-  return service.send(request, options);
+  if (options === false || request.method === "JSONP") return next(request);
+  const url = absolute(request.urlWithParams);
+  // Somebody behind may resolve it, and it would go to the service in clear.
+  if (!url) throw new ConfigError("where there is no page, a URL has to be absolute");
+  const service = services.find((one) => one.has(url));
+  return service ? service.send(request, options) : next(request);
 }
 
-/** As the page resolves it. */
+/** As the page resolves it; null where there is no page to do so. */
 function absolute(url) {
   const base = globalThis.document?.baseURI;
   return URL.canParse(url, base) ? new URL(url, base) : null;
@@ -144,10 +147,9 @@ function fetchInit(request, report) {
   if (type !== null) headers.set("content-type", type);
   for (const name of request.headers.keys()) headers.set(name, request.headers.getAll(name).join(","));
   const init = { headers, body: request.serializeBody() };
-  // What a request does not say is as `fetch` has it.
-  for (const name of INIT) if (request[name]) init[name] = request[name];
+  // What a request does not say is as `connect` and `fetch` have it.
+  for (const name of INIT) if (request[name] !== undefined) init[name] = request[name];
   if (request.withCredentials) init.credentials = "include";
-  if (request.integrity) init.integrity = request.integrity;
   return init;
 }
 

@@ -253,6 +253,16 @@ class TestRequests:
         assert (done["authorization"], done["outside"]) == ("Basic eA==", "a,b")
         assert done["query"] == "owner=Zo%C3%AB&page=2"
 
+    def test_credentials(self, run: Run, page: Page, url: str) -> None:
+        page.context.add_cookies([{"name": "theme", "value": "dark", "url": url}])
+        done = run("""
+          const { http } = await start(options);
+          const of = async (asks) => (await once(http.get("/echo", asks))).cookie;
+          const omitted = await of({ credentials: "omit" });
+          return [await of({}), omitted, await of({ withCredentials: true })];
+        """)
+        assert done == ["dark", None, "dark"]
+
     def test_an_upload(self, run: Run) -> None:
         done = run("""
           const { http } = await start(options);
@@ -315,6 +325,18 @@ class TestInterceptors:
         """)
         assert done == [{"from": "elsewhere"}, ["https://elsewhere.example/card"]]
 
+    def test_a_cache_for_hydration_holds_nothing(self, run: Run) -> None:
+        done = run("""
+          const seen = [];
+          const cache = (request, next) => (seen.push(request.url), next(request));
+          const { http } = await start(options, { cache });
+          await once(http.get("/card"));
+          const context = new HttpContext().set(SEALED, false);
+          await once(http.get("/clear", { context }));
+          return seen;
+        """)
+        assert done == ["/clear"]
+
     def test_a_request_that_is_to_be_left_alone(self, run: Run) -> None:
         done = run("""
           const { http } = await start(options);
@@ -330,6 +352,32 @@ class TestInterceptors:
           return [await once(http.get("/clear")), await once(http.get("/clear", { headers }))];
         """)
         assert done == [{"proved": False}, {"proved": True}]
+
+    def test_a_url_that_nobody_can_resolve_goes_nowhere(self, run: Run) -> None:
+        done = run("""
+          const seen = [];
+          const after = (request, next) => (seen.push(request.url), next(request));
+          const { http } = await start(options, { after: [after] });
+          return [(await told(http.get("http://["))).error.code, seen];
+        """)
+        assert done == ["config", []]
+
+    def test_events_come_in_the_zone_of_the_subscriber(self, run: Run) -> None:
+        done = run("""
+          const { http } = await start(options);
+          let [depth, seen] = [0, []];
+          const current = { run: (work) => { depth += 1; work(); depth -= 1; } };
+          globalThis.Zone = { current };
+          const ended = new Promise((resolve) => {
+            const tell = (kind) => () => seen.push([kind, depth]);
+            const complete = () => (tell("complete")(), resolve());
+            http.get("/card").subscribe({ next: tell("next"), complete });
+          });
+          delete globalThis.Zone;
+          await ended;
+          return seen;
+        """)
+        assert done == [["next", 1], ["complete", 1]]
 
     def test_without_a_service(self, run: Run) -> None:
         done = run("""

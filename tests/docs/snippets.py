@@ -50,6 +50,10 @@ def _javascript(example: Example) -> None:
     example.namespace["shell"].javascript(example.parsed)
 
 
+def _typescript(example: Example) -> None:
+    example.namespace["shell"].typescript(example.parsed)
+
+
 def _json(example: Example) -> None:
     json.loads(example.parsed)
 
@@ -71,6 +75,7 @@ EVALUATORS: dict[str, Callable[[Example], None]] = {
     "javascript": _javascript,
     "json": _json,
     "python": _python,
+    "typescript": _typescript,
 }
 
 

@@ -101,6 +101,18 @@ def test_javascript(shell: Shell) -> None:
         shell.javascript('throw new Error("boom");')
 
 
+def test_typescript() -> None:
+    shell = Shell()
+    use = 'import {{ one }} from "./one"; export const two: {} = one;'
+    try:
+        shell.write("one.ts", "export const one: number = 1;")
+        shell.typescript(use.format("number"))
+        with pytest.raises(SnippetError, match="TS2322"):
+            shell.typescript(use.format("string"))
+    finally:
+        shell.close()
+
+
 def test_make(shell: Shell) -> None:
     shell.console("$ make demo\n$ make broken")
     with pytest.raises(SnippetError, match="no target"):
