@@ -73,13 +73,13 @@ function callRows(inside, wire, kind) {
 function handshakeRows({ request, response }) {
   const isAgreed = response.status === 200;
   const kept = "The private halves of both keys stay in the browser, and no script can read them.";
-  const checked =
-    "Checked: the signature, that its key is one of this page’s pins, the bank’s name, and that it answers this hello.";
+  const checks =
+    "It checks the signature, that its key is one of this page’s pins, the bank’s name, and that it answers this hello. Where one is wrong, no other call is made.";
   const rows = [
     ["Hello", () => kept, () => signedText(request.body, "hello")],
     [
       "Reply",
-      () => (isAgreed ? checked : "None: the bank did not agree."),
+      () => (isAgreed ? checks : "None: the bank did not agree."),
       () => (isAgreed ? signedText(response.body, "session") : bodyText(response)),
     ],
   ];
