@@ -142,10 +142,12 @@ def gunicorn(
     preload: bool = False,
     script_name: str = "",
     arguments: Sequence[str] = (),
+    app: str = APP,
 ) -> AbstractContextManager[Server]:
     """gunicorn.
 
     :param settings: those of the application; ``None`` leaves all sealing out.
+    :param app: the module that makes the application.
     :param kind: the class of its workers, ``sync`` or ``gthread``.
     """
     port = free_port()
@@ -154,28 +156,32 @@ def gunicorn(
     command += [f"--threads={threads}"] if kind == "gthread" else []
     command += ["--preload"] if preload else []
     environ = _environ(folder, settings) | ({"SCRIPT_NAME": script_name} if script_name else {})
-    command += [*arguments, f"{APP}:{FACTORY}()"]
+    command += [*arguments, f"{app}:{FACTORY}()"]
     return running(command, port, folder, environ, f"{script_name}/plain/ready")
 
 
 def waitress(
-    folder: Path, settings: Mapping[str, object] | None, *, script_name: str = ""
+    folder: Path,
+    settings: Mapping[str, object] | None,
+    *,
+    script_name: str = "",
+    app: str = APP,
 ) -> AbstractContextManager[Server]:
     """waitress: one process, four threads."""
     port = free_port()
     command = [sys.executable, "-m", "waitress", f"--listen=127.0.0.1:{port}"]
     command += [f"--url-prefix={script_name}"] if script_name else []
-    command += ["--call", f"{APP}:{FACTORY}"]
+    command += ["--call", f"{app}:{FACTORY}"]
     environ = _environ(folder, settings)
     return running(command, port, folder, environ, f"{script_name}/plain/ready")
 
 
 def development(
-    folder: Path, settings: Mapping[str, object] | None
+    folder: Path, settings: Mapping[str, object] | None, *, app: str = APP
 ) -> AbstractContextManager[Server]:
     """``flask run``: one process, a thread for each request."""
     port = free_port()
-    command = [sys.executable, "-m", "flask", "--app", f"{APP}:{FACTORY}"]
+    command = [sys.executable, "-m", "flask", "--app", f"{app}:{FACTORY}"]
     command += ["run", "--host=127.0.0.1", f"--port={port}", "--no-reload"]
     return running(command, port, folder, _environ(folder, settings), "/plain/ready")
 
@@ -196,6 +202,7 @@ http {{
     fastcgi_temp_path {folder}/nginx-fastcgi;
     uwsgi_temp_path {folder}/nginx-uwsgi;
     scgi_temp_path {folder}/nginx-scgi;
+    {http}
     upstream up {{
         {servers}
     }}
@@ -213,13 +220,18 @@ http {{
 
 
 def nginx(
-    folder: Path, *upstreams: Server, path: str = "", lines: Sequence[str] = ()
+    folder: Path,
+    *upstreams: Server,
+    path: str = "",
+    lines: Sequence[str] = (),
+    http: Sequence[str] = (),
 ) -> AbstractContextManager[Server]:
     """nginx in front of servers.
 
     :param path: the path that ``proxy_pass`` names: with one, nginx writes the request's path
         anew; without, it passes the path on as it came.
     :param lines: more of its configuration, such as ``proxy_request_buffering off;``.
+    :param http: likewise, of what goes before all places, such as ``log_format``.
     """
     port = free_port()
     config = folder / f"nginx-{port}.conf"
@@ -232,6 +244,7 @@ def nginx(
             servers=" ".join(f"server 127.0.0.1:{server.port};" for server in upstreams),
             path=path,
             lines="\n".join(lines),
+            http="\n".join(http),
         )
     )
     program = "/usr/sbin/nginx" if Path("/usr/sbin/nginx").exists() else "nginx"

@@ -1,0 +1,89 @@
+"""A captured request sent again, to move the money twice.
+
+Property: an operation happens once. The attacker stands at a proxy and has the whole request, byte
+for byte. Answer: the request names its operation inside the seal, all workers share one memory of
+operations, which outlives them, and a request is taken in the minute after it was sealed only.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+
+import pytest
+
+from ..driver import Attempt, SealedCaller
+from .conftest import BODY, TRANSFER, Bank, set_clock
+from .middlebox import Middlebox
+
+SENT = '["POST", "/transfer?", {"to": "bob", "amount": 1}]'
+
+
+def capture(caller: SealedCaller) -> Attempt:
+    attempt = caller.prepare(TRANSFER, BODY)
+    assert caller.deliver(attempt.send).status == 200
+    return attempt
+
+
+def replay(bank: Bank, attempt: Attempt, most: int = 100) -> tuple[set[int], set[str]]:
+    """Send until every worker has had it: the statuses inside the seals, 0 for an answer
+    in clear, and the workers."""
+    statuses: set[int] = set()
+    workers: set[str] = set()
+    while len(workers) < len(bank.server.workers()) and (most := most - 1):
+        outer = bank.wire.send(attempt.send)
+        statuses.add(attempt.open(outer)[0].status if "sealed" in outer.head.headers else 0)
+        workers.add(outer.head.headers["server-worker"])
+    return statuses, workers
+
+
+def test_at_the_same_worker_and_at_others(bank: Bank) -> None:
+    attempt = capture(bank.caller())
+    statuses, workers = replay(bank, attempt)
+    assert (statuses, len(workers)) == ({409}, 2)
+    assert bank.server.notes("moved") == [SENT]
+
+
+def test_after_a_restart(bank: Bank) -> None:
+    attempt = capture(bank.caller())
+    before = set(bank.server.workers())
+    os.kill(bank.server.pid, signal.SIGHUP)
+    end = time.monotonic() + 20
+    while before & set(bank.server.workers()):
+        assert time.monotonic() < end
+        time.sleep(0.02)
+    statuses, workers = replay(bank, attempt)
+    assert statuses == {409}
+    assert not workers & {str(pid) for pid in before}
+    assert bank.server.notes("moved") == [SENT]
+
+
+@pytest.mark.parametrize(
+    ("later", "status"), [(55, 409), (62, 400), (250, 400), (310, 400), (100_000, 0)]
+)
+def test_later(bank: Bank, later: int, status: int) -> None:
+    """Within the window, after it, after the operation is forgotten, and after the session."""
+    attempt = capture(bank.caller())
+    set_clock(bank.server.folder, later)
+    assert replay(bank, attempt)[0] == {status}
+    assert bank.server.notes("moved") == [SENT]
+
+
+def test_one_that_never_arrived(bank: Bank, box: Middlebox) -> None:
+    """Swallowed by the proxy, and sent when it suits the attacker: nobody has seen it yet."""
+    attempt = bank.victim(box).prepare(TRANSFER, BODY)
+    set_clock(bank.server.folder, 62)
+    assert replay(bank, attempt, 5)[0] == {400}
+    assert bank.server.notes("moved") == []
+    # In its time it is what the victim wanted.
+    set_clock(bank.server.folder, 0)
+    assert replay(bank, attempt, 2)[0] == {200}
+
+
+def test_control(bank: Bank, box: Middlebox) -> None:
+    """Unsealed, money moves each time."""
+    bank.twin(box).post("/transfer", data=BODY, headers={"content-type": "application/json"})
+    ((send, _),) = box.seen
+    assert [box.forward(send).status for _ in range(3)] == [200] * 3
+    assert bank.server.notes("moved") == [SENT] * 4
