@@ -76,6 +76,8 @@ class Settings:
     max_body: int
     #: Whether sealed views refuse plain HTTP from other machines.
     require_https: bool
+    #: Whether exceptions leave sealed views without their text.
+    mask_exceptions: bool
 
 
 def load(app: Flask) -> Settings:
@@ -106,6 +108,7 @@ def load(app: Flask) -> Settings:
         replay_store=secrets.replay_store or ("memory://" if app.testing else REPLAY_STORE),
         max_body=_read(config, "SEALED_MAX_BODY", _bytes, 16 * 1024 * 1024),
         require_https=_read(config, "SEALED_REQUIRE_HTTPS", _switch, True),
+        mask_exceptions=_read(config, "SEALED_MASK_EXCEPTIONS", _switch, False),
     )
     # Last of all, since it may make a file.
     return _with_keyring(app, settings, secrets) if sessions else settings
@@ -138,6 +141,7 @@ _KNOWN = (
     "SEALED_KEYRING",
     "SEALED_KEYRING_KEY",
     "SEALED_LEVEL3_KEY",
+    "SEALED_MASK_EXCEPTIONS",
     "SEALED_MAX_BODY",
     "SEALED_PREFIX",
     "SEALED_PROFILE",

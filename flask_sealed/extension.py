@@ -42,6 +42,7 @@ from .window import (
     guard_logging,
     guard_teardown,
     hide_locals,
+    leaving,
     open_first,
     seal_first,
 )
@@ -197,6 +198,7 @@ class _ServerSide:
             return self._prove(context) if SEAL in request.environ else None
         profile = self.profile(policy)
         window = Window(request, profile if policy.response and self.settings.enabled else None)
+        window.mask = self.settings.mask_exceptions
         # Ahead of all other functions after this request, those of blueprints included: where one
         # of them fails, whatever answers that has been sealed before it fails again.
         after_request_functions(context).insert(0, self.seal_response)
@@ -380,14 +382,15 @@ class _ServerSide:
             try:
                 return self._respond(context, window, whole, view_args)
             except BaseException as error:
-                hide_locals(context.app, error)
-                if not isinstance(error, TokenUnbound | Unavailable):
+                fault = leaving(context.app, error, mask=window.mask)
+                if fault is error and not isinstance(error, TokenUnbound | Unavailable):
                     raise
-                refusal = error
             finally:
                 window.leave(context)
+            if not isinstance(fault, TokenUnbound | Unavailable):
+                raise fault
             # Not by an error handler: extensions such as Flask-RESTful put their own before it.
-            return refuse(context.app, context.request, refusal)
+            return refuse(context.app, context.request, fault)
 
         return windowed
 

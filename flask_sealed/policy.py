@@ -14,7 +14,7 @@ from werkzeug.routing import Rule
 
 from .config import ProfileName, check_profile
 from .errors import ConfigError
-from .window import Window, demand_window
+from .window import Window, demand_window, leaving_view
 
 _MARK = "__sealed__"
 _METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
@@ -260,21 +260,39 @@ def _seal_class(policy: Policy, view_class: Any) -> None:
 
 
 def _guard(policy: Policy, view: V, *, clear: bool) -> V:
-    """Mark a view, and make it refuse to run where the mark was not heeded."""
+    """Mark a view, and make it refuse to run where the mark was not heeded.
+
+    Exceptions lose their variables here already: there is monitoring that wraps views when they
+    are registered, so that it runs inside the window.
+    """
     name = view.__qualname__
     if iscoroutinefunction(view):
 
         @functools.wraps(view)
         async def guarded(*args: Any, **kwargs: Any) -> Any:
             demand_window(name, clear=clear)
-            return await view(*args, **kwargs)
+            try:
+                return await view(*args, **kwargs)
+            except BaseException as error:
+                args, kwargs = (), {}
+                fault = leaving_view(error)
+                if fault is error:
+                    raise
+            raise fault
 
     else:
 
         @functools.wraps(view)
         def guarded(*args: Any, **kwargs: Any) -> Any:
             demand_window(name, clear=clear)
-            return view(*args, **kwargs)
+            try:
+                return view(*args, **kwargs)
+            except BaseException as error:
+                args, kwargs = (), {}
+                fault = leaving_view(error)
+                if fault is error:
+                    raise
+            raise fault
 
     setattr(guarded, _MARK, policy)
     return cast("V", guarded)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import functools
 import logging
-import traceback
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from copy import copy
@@ -24,6 +23,7 @@ from werkzeug.utils import cached_property
 
 from .errors import ConfigError
 from .protocol.handshake import Session
+from .reports import bare, clear_variables, hidden_variables, masked
 
 if TYPE_CHECKING:
     from .profile import Profile
@@ -153,6 +153,8 @@ class Window:
     clear = False
     #: What has to be done before the view, as soon as its request is there.
     owed: tuple[Callable[[], object], ...] = ()
+    #: Whether exceptions leave without their text.
+    mask = False
     _holds: Inside | None = None
     _inside: Request | None = None
 
@@ -331,10 +333,12 @@ class _WindowedIterator:
         try:
             return work()
         except BaseException as error:
-            hide_locals(self._context.app, error)
-            raise
+            fault = leaving(self._context.app, error, mask=self._window.mask)
+            if fault is error:
+                raise
         finally:
             self._window.leave(self._context)
+        raise fault
 
 
 def current_request() -> Request | None:
@@ -395,19 +399,18 @@ def hide_locals(app: Flask, error: BaseException) -> None:
 
     Monitoring copies them. In debug mode they stay, for the debugger.
     """
-    if app.debug:
-        return
-    seen: set[int] = set()
-    waiting: list[BaseException | None] = [error]
-    while waiting:
-        one = waiting.pop()
-        if one is None or id(one) in seen:
-            continue
-        seen.add(id(one))
-        traceback.clear_frames(one.__traceback__)
-        waiting += (one.__cause__, one.__context__)
-        if isinstance(one, BaseExceptionGroup):
-            waiting += one.exceptions
+    if not app.debug:
+        clear_variables(error)
+
+
+def leaving(app: Flask, error: BaseException, *, mask: bool) -> BaseException:
+    """An exception as it may leave the window: without variables, and without its text where that
+    is masked. In debug mode it is left as it is.
+
+    :returns: what is to be raised in its place, mostly the same.
+    """
+    hide_locals(app, error)
+    return masked(error) if mask and not app.debug else error
 
 
 def outside(work: Callable[..., R]) -> Callable[..., R]:
@@ -436,6 +439,13 @@ def outside(work: Callable[..., R]) -> Callable[..., R]:
     return guarded
 
 
+def leaving_view(error: BaseException) -> BaseException:
+    """The same for a view that is about to end, with its decorators still to come."""
+    context = current_context()
+    window = Window.of(getattr(context, _REQUEST))
+    return leaving(context.app, error, mask=window is not None and window.mask)
+
+
 def guard_teardown(app: Flask) -> None:
     """Show functions and signals of a context's end the request as it came.
 
@@ -447,14 +457,34 @@ def guard_teardown(app: Flask) -> None:
 
 
 def guard_logging() -> None:
-    """Show filters and handlers of log records the request as it came, inside a window too.
+    """Show filters and handlers of log records the request as it came, inside a window too, and
+    exceptions without variables.
 
-    Monitoring handlers read the current request when they handle a record. The one place where
-    records are dispatched is patched, once in a process; it does nothing where no window is open.
+    Monitoring handlers read the current request when they handle a record, and copy the variables
+    of the frames of its exception. The one place where records are dispatched is patched, once in
+    a process; it does nothing where no window is open.
     """
-    dispatch = logging.Logger.handle
-    if getattr(dispatch, "_flask_sealed", False):
+    if getattr(logging.Logger.handle, "_flask_sealed", False):
         return
-    handle = outside(dispatch)
+    dispatch = outside(logging.Logger.handle)
+
+    def handle(logger: logging.Logger, record: logging.LogRecord) -> None:
+        error = record.exc_info[1] if record.exc_info else None
+        if error is None or not _hides():
+            dispatch(logger, record)
+            return
+        record.exc_info = type(error), error, bare(error.__traceback__)
+        with hidden_variables(error):
+            dispatch(logger, record)
+
     handle._flask_sealed = True  # type: ignore[attr-defined]
-    logging.Logger.handle = handle  # type: ignore[method-assign]
+    logging.Logger.handle = handle  # type: ignore[assignment, method-assign]
+
+
+def _hides() -> bool:
+    """Whether what the caller knows is to be hidden: it runs in a window, or belongs to one."""
+    context = _context.get(None)
+    if context is None or context.app.debug:
+        return False
+    belongs = getattr(getattr(context, _REQUEST, None), _OUTSIDE, None) is not None
+    return belongs or current_window() is not None

@@ -188,6 +188,7 @@ GOOD: list[tuple[str, object, str, object]] = [
     ("SEALED_REPLAY_STORE", STORE, "replay_store", STORE),
     ("SEALED_MAX_BODY", 1, "max_body", 1),
     ("SEALED_REQUIRE_HTTPS", False, "require_https", False),
+    ("SEALED_MASK_EXCEPTIONS", True, "mask_exceptions", True),
 ]
 
 
@@ -228,6 +229,7 @@ BAD: dict[str, list[object]] = {
     "SEALED_REPLAY_STORE": ["memory", 1, Path("replay.db")],
     "SEALED_MAX_BODY": [0, "1MB", True, 1.5],
     "SEALED_REQUIRE_HTTPS": ["false", 1],
+    "SEALED_MASK_EXCEPTIONS": ["true", 1],
 }
 
 

@@ -88,6 +88,7 @@ ALLOWED: dict[str, set[str]] = {
         "protocol.encoding",
         "protocol.exchange",
         "protocol.handshake",
+        "reports",
     },
     "current": {"errors", "revocation", "window"},
     "stores": {
@@ -307,6 +308,7 @@ ALLOWED: dict[str, set[str]] = {
     "metrics": set(),
     "metrics.opentelemetry": {"errors", "signals"},
     "metrics.prometheus": {"errors", "protocol.keys", "signals", "window"},
+    "reports": {"errors"},
     "": {"current", "errors", "extension", "password", "policy", "revocation"},
 }
 OUTSIDE_OF_THE_PROTOCOL = {
