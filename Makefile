@@ -101,6 +101,8 @@ lock: .venv/test
 	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 		--no-header --upgrade $(CORE_EXTRAS) --group tests -c .venv/lowest.txt pyproject.toml \
 		-o requirements/oldest.txt
+	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+		--no-header --upgrade --group mitmproxy -o requirements/mitmproxy.txt
 	for group in fuzz mutants rivals; do \
 		$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes \
 			--no-emit-index-url --no-header --upgrade --group $$group -c requirements/dev.txt \
@@ -115,8 +117,8 @@ clean:
 	PYTHON=$(PYTHON) tools/setup demo
 
 # All that the tests, checks and documentation need, programs of the system included.
-.venv/test: tools/setup requirements/dev.txt pyproject.toml tests/js/package-lock.json \
-		examples/angular/package-lock.json
+.venv/test: tools/setup requirements/dev.txt requirements/mitmproxy.txt pyproject.toml \
+		tests/js/package-lock.json examples/angular/package-lock.json
 	PYTHON=$(PYTHON) tools/setup test
 
 .venv-oldest: requirements/oldest.txt

@@ -376,23 +376,29 @@ class _ServerSide:
             if window.outside is not None:
                 return synchronous(**view_args)  # one view calls another
             window.demand_admitted()
-            if self._users and window.sealed_in == "session":
-                forget_user()
-            window.enter(context)
-            try:
-                return self._respond(context, window, whole, view_args)
-            except BaseException as error:
-                fault = leaving(context.app, error, mask=window.mask)
-                if fault is error and not isinstance(error, TokenUnbound | Unavailable):
-                    raise
-            finally:
-                window.leave(context)
-            if not isinstance(fault, TokenUnbound | Unavailable):
-                raise fault
-            # Not by an error handler: extensions such as Flask-RESTful put their own before it.
-            return refuse(context.app, context.request, fault)
+            return self._answer(context, window, whole, view_args)
 
         return windowed
+
+    def _answer(
+        self, context: Any, window: Window, view: Callable[..., Any], view_args: dict[str, Any]
+    ) -> Response:
+        """What a view answers inside its window, or what has to be answered in its place."""
+        if self._users and window.sealed_in == "session":
+            forget_user()
+        window.enter(context)
+        try:
+            return self._respond(context, window, view, view_args)
+        except BaseException as error:
+            fault = leaving(context.app, error, mask=window.mask)
+            if fault is error and not isinstance(error, TokenUnbound | Unavailable):
+                raise
+        finally:
+            window.leave(context)
+        if not isinstance(fault, TokenUnbound | Unavailable):
+            raise fault
+        # Not by an error handler: extensions such as Flask-RESTful put their own before it.
+        return refuse(context.app, context.request, fault)
 
     def _preceded(self, app: Flask, view: Callable[..., Any]) -> Callable[..., Any]:
         """A view, after what has to be done before it."""

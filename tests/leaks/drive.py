@@ -1,0 +1,90 @@
+"""Requests with markers, and where the markers are found."""
+
+from __future__ import annotations
+
+import base64
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import httpx
+
+from flask_sealed import Refusal
+from flask_sealed.clients.httpx import SealedTransport
+
+from ..servers.conftest import AUDIENCE
+from .app import VIEWS
+
+#: The ways in which a request can end: the views by their names.
+SITUATIONS = tuple(VIEWS)
+#: What of a request and its answer has a marker of its own.
+FIELDS = ("body", "header", "query", "answer", "answer header", "local")
+#: By the place and the situation: the fields that were found.
+Captured = dict[tuple[str, str], set[str]]
+_LETTERS = "abcdefghijkmnopqrstuvwxyz"
+
+
+def new_marker() -> str:
+    """Letters that stand nowhere else."""
+    return "".join(random.choices(_LETTERS, k=20))
+
+
+@dataclass
+class Planted:
+    """The markers of one request."""
+
+    situation: str
+    card: str = field(default_factory=new_marker)
+    note: str = field(default_factory=new_marker)
+
+    def markers(self) -> Iterator[tuple[str, str]]:
+        """Each marker's field, and the marker."""
+        yield ("query" if self.situation == "query" else "body"), self.card
+        yield "header", self.note
+        yield "answer", self.card[::-1]
+        yield "answer header", self.card[::-1].upper()
+        yield "local", self.card.upper()
+
+    def found(self, captured: bytes) -> set[str]:
+        """The fields whose markers are in what was captured, in any usual writing."""
+        return {name for name, marker in self.markers() if is_in(marker.encode(), captured)}
+
+
+def is_in(marker: bytes, captured: bytes) -> bool:
+    """As it is, in hexadecimal digits, or in base64 from any byte on."""
+    writings = [marker, marker.hex().encode()]
+    writings += [_in_base64(marker, start) for start in range(3)]
+    return any(writing in captured for writing in writings)
+
+
+def _in_base64(marker: bytes, start: int) -> bytes:
+    """The characters that say the marker alone, where so many bytes go before it."""
+    text = base64.b64encode(bytes(start) + marker)
+    return text[-(-8 * start // 6) : 8 * (start + len(marker)) // 6]
+
+
+def send(client: httpx.Client, path: str, planted: Planted) -> int:
+    """One request with markers; its status."""
+    card = planted.card
+    headers = {"X-Note": planted.note, "Authorization": f"Bearer {planted.note}"}
+    url = f"/{path}/{planted.situation}"
+    try:
+        if planted.situation == "query":
+            response = client.get(url, params={"card": card}, headers=headers)
+        elif planted.situation == "upload":
+            files = {"file": ("card.txt", card.encode())}
+            response = client.post(url, data={"card": card}, files=files, headers=headers)
+        else:
+            response = client.post(url, json={"card": card}, headers=headers)
+    except (httpx.TransportError, Refusal):  # of the answer that breaks off
+        return 0
+    return response.status_code
+
+
+def sealed_client(
+    base: str, pins: tuple[bytes, ...], transport: httpx.BaseTransport | None = None
+) -> httpx.Client:
+    sealing = SealedTransport(
+        audience=AUDIENCE, origin=base, pins=pins, headers=["x-note"], transport=transport
+    )
+    return httpx.Client(base_url=base, transport=sealing)

@@ -1,0 +1,193 @@
+"""Monitoring as applications install it, each set to collect as much as it can."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from functools import partial
+from http.client import HTTPConnection
+from typing import Any
+
+from flask import Flask, Response, request
+
+Flush = Callable[[], object]
+Install = Callable[[Flask, str], Flush]
+
+
+def nothing(app: Flask, sink: str) -> Flush:
+    """No monitoring."""
+    return lambda: None
+
+
+def sentry(app: Flask, sink: str) -> Flush:
+    import sentry_sdk
+
+    sentry_sdk.init(
+        dsn=sink.replace("http://", "http://key@") + "/1",
+        send_default_pii=True,
+        max_request_body_size="always",
+        include_local_variables=True,
+        traces_sample_rate=1.0,
+        enable_logs=True,
+        auto_enabling_integrations=True,
+    )
+    return lambda: sentry_sdk.flush(5)
+
+
+def elastic(app: Flask, sink: str, *, log_stacks: bool = True) -> Flush:
+    from elasticapm.contrib.flask import ElasticAPM
+    from elasticapm.handlers.logging import LoggingHandler
+
+    app.config["ELASTIC_APM"] = {
+        "SERVER_URL": sink,
+        "SERVICE_NAME": "lab",
+        "CAPTURE_BODY": "all",
+        "CAPTURE_HEADERS": True,
+        "COLLECT_LOCAL_VARIABLES": "all",
+        "METRICS_INTERVAL": "0s",
+        "CENTRAL_CONFIG": False,
+        "AUTO_LOG_STACKS": log_stacks,
+        "CLOUD_PROVIDER": "none",
+        "SANITIZE_FIELD_NAMES": [],
+    }
+    apm = ElasticAPM(app)
+    app.logger.addHandler(LoggingHandler(client=apm.client))
+    return lambda: apm.client._transport.flush()
+
+
+def rollbar(app: Flask, sink: str) -> Flush:
+    import rollbar as client
+    from rollbar.contrib import flask as contrib
+    from rollbar.logger import RollbarHandler
+
+    contrib.init(
+        app, "token", "lab", endpoint=f"{sink}/api/1/", handler="blocking", scrub_fields=[]
+    )
+    app.logger.addHandler(RollbarHandler(access_token="token", environment="lab"))
+    return lambda: client.wait()
+
+
+def bugsnag(app: Flask, sink: str) -> Flush:
+    import bugsnag as client
+    from bugsnag.flask import handle_exceptions
+    from bugsnag.handlers import BugsnagHandler
+
+    client.configure(
+        api_key="0f" * 16,
+        endpoint=sink,
+        session_endpoint=sink,
+        asynchronous=False,
+        send_environment=True,
+        params_filters=[],
+    )
+    handle_exceptions(app)
+    app.logger.addHandler(BugsnagHandler())
+    return lambda: None
+
+
+def opentelemetry(app: Flask, sink: str) -> Flush:
+    from opentelemetry import trace
+    from opentelemetry.exporter.otlp.proto.http._log_exporter import OTLPLogExporter
+    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+    from opentelemetry.instrumentation.flask import FlaskInstrumentor
+    from opentelemetry.sdk._logs import LoggerProvider, LoggingHandler
+    from opentelemetry.sdk._logs.export import BatchLogRecordProcessor
+    from opentelemetry.sdk.trace import TracerProvider
+    from opentelemetry.sdk.trace.export import BatchSpanProcessor
+
+    provider = TracerProvider()
+    provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(endpoint=f"{sink}/v1/traces")))
+    trace.set_tracer_provider(provider)
+    logs = LoggerProvider()
+    logs.add_log_record_processor(
+        BatchLogRecordProcessor(OTLPLogExporter(endpoint=f"{sink}/v1/logs"))
+    )
+    app.logger.addHandler(LoggingHandler(logger_provider=logs))
+
+    def note_body(span: Any, environ: dict[str, Any]) -> None:
+        if span and span.is_recording():
+            span.set_attribute("http.request.query", environ.get("QUERY_STRING", ""))
+
+    FlaskInstrumentor().instrument_app(app, request_hook=note_body)
+
+    @app.before_request
+    def note_request() -> None:
+        trace.get_current_span().set_attribute("http.request.body", request.get_data().decode())
+
+    return lambda: (provider.force_flush(5000), logs.force_flush(5000))
+
+
+def ddtrace(app: Flask, sink: str) -> Flush:
+    """Its own program has started it, before the application was imported."""
+    from ddtrace.debugging._exception import replay
+    from ddtrace.debugging._uploader import SignalUploader
+    from ddtrace.internal.rate_limiter import BudgetRateLimiterWithJitter
+    from ddtrace.trace import tracer
+
+    def flush() -> None:
+        tracer.flush()
+        if SignalUploader._instance is not None:
+            SignalUploader._instance.periodic()
+        replay.EXCEPTION_IDENT_LIMITER.clear()
+
+    # As often as there are exceptions, and not once in a second or an hour.
+    replay.GLOBAL_RATE_LIMITER = BudgetRateLimiterWithJitter(limit_rate=1000)
+    return flush
+
+
+def toolbar(app: Flask, sink: str) -> Flush:
+    """Flask-DebugToolbar, rendered for every request as it is for pages."""
+    from flask_debugtoolbar import DebugToolbarExtension
+
+    app.config.update(
+        SECRET_KEY="0f" * 32, DEBUG_TB_ENABLED=True, DEBUG_TB_INTERCEPT_REDIRECTS=False
+    )
+    extension = DebugToolbarExtension(app)
+
+    @app.after_request
+    def render(response: Response) -> Response:
+        came: Any = request._get_current_object()  # type: ignore[attr-defined]
+        shown = extension.debug_toolbars_var.get({}).get(came)
+        if shown is not None:
+            for panel in shown.panels:
+                panel.process_response(came, response)
+            post(sink, shown.render_toolbar().encode())
+        return response
+
+    return lambda: None
+
+
+def post(sink: str, body: bytes) -> None:
+    connection = HTTPConnection(sink.removeprefix("http://"), timeout=10)
+    connection.request("POST", "/", body)
+    connection.getresponse().read()
+    connection.close()
+
+
+def log_file(app: Flask, sink: str) -> Flush:
+    """A handler that writes down all that a record has, its request too, as many have it."""
+
+    class Handler(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            text = f"{self.format(record)} {request.get_data()!r} {request.url} {request.headers}"
+            post(sink, text.encode())
+
+    app.logger.addHandler(Handler())
+    return lambda: None
+
+
+SDKS: dict[str, Install] = {
+    "Sentry": sentry,
+    "Elastic APM": elastic,
+    "Rollbar": rollbar,
+    "Bugsnag": bugsnag,
+    "OpenTelemetry": opentelemetry,
+    "ddtrace": ddtrace,
+    "Flask-DebugToolbar": toolbar,
+    "a log handler": log_file,
+}
+#: What is set in another way where sealing alone does not do.
+REMEDIES: dict[str, Install] = {
+    "Elastic APM, AUTO_LOG_STACKS off": partial(elastic, log_stacks=False),
+    "ddtrace, Exception Replay off": ddtrace,
+}
