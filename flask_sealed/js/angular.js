@@ -111,7 +111,8 @@ class Service {
 /** Events reach a component in the zone where it subscribed, and none after the end. */
 function insideZone(observer) {
   const zone = globalThis.Zone?.current;
-  const tell = (kind) => (value) => observer.closed || (zone ? zone.run(() => observer[kind](value)) : observer[kind](value));
+  const run = (work) => (zone ? zone.run(work) : work());
+  const tell = (kind) => (value) => observer.closed || run(() => observer[kind](value));
   return { next: tell("next"), error: tell("error"), complete: tell("complete") };
 }
 

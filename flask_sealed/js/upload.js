@@ -5,7 +5,10 @@
 const MARK = "x-upload-progress";
 const HAVE_NO_BODY = new Set([204, 205, 304]);
 
-/** `fetch` for `connect`, and `report`: headers that a request has so that its progress is told, until `signal` aborts. */
+/**
+ * `fetch` for `connect`, and `report`: headers that a request has so that its progress is told, until `signal`
+ * aborts.
+ */
 export function reportUploads(fetch = globalThis.fetch) {
   const listeners = new Map();
   return {

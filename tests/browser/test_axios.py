@@ -51,7 +51,7 @@ def app(make_session_app: MakeApp) -> Flask:
     app = make_session_app()
     app.add_url_rule("/", "page", lambda: _PAGE)
     app.add_url_rule("/axios/<name>", "axios", lambda name: send_from_directory(AXIOS, name))
-    app.add_url_rule("/js/<name>", "js", lambda name: send_from_directory(MODULE, name))
+    app.add_url_rule("/js/<path:name>", "js", lambda name: send_from_directory(MODULE, name))
     app.add_url_rule("/echo", "echo", sealed(echo), methods=["GET", "POST"])
     app.add_url_rule("/form", "form", sealed(form), methods=["POST"])
     app.add_url_rule("/status/<int:status>", "status", sealed(problem))

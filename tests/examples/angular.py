@@ -36,9 +36,9 @@ def build() -> None:
 
 def _digest() -> str:
     package = ROOT / "flask_sealed" / "js"
-    sources = [*package.iterdir(), *FOLDER.glob("*.json"), *(FOLDER / "src").rglob("*.*")]
+    sources = [*package.rglob("*.*"), *FOLDER.glob("*.json"), *(FOLDER / "src").rglob("*.*")]
     whole = hashlib.sha256()
-    for path in sorted(sources):
+    for path in sorted(path for path in sources if path.is_file()):
         whole.update(f"{path.relative_to(ROOT)}\0{len(path.read_bytes())}\0".encode())
         whole.update(path.read_bytes())
     return whole.hexdigest()
