@@ -124,6 +124,41 @@ def test_a_logged_exception(
     assert MARKER in keeping.kept[2]
 
 
+def view_of(card: str) -> str:
+    fail(card)
+    return card
+
+
+async def coroutine(_: str) -> str:
+    # Given to it, asgiref would know it too, which is outside.
+    card = request.get_json()["card"]
+    fail(card)
+    return str(card)
+
+
+@pytest.mark.parametrize("view", [view_of, coroutine])
+@pytest.mark.parametrize("seals", [True, False])
+def test_monitoring_that_wraps_a_view(
+    make_session_app: MakeApp, make_caller: MakeCaller, view: Any, seals: bool
+) -> None:
+    """It runs inside the window, around `@sealed`."""
+    app = make_session_app()
+    inner = app.ensure_sync(sealed(view) if seals else view)
+    kept: list[str] = []
+
+    def watched() -> Any:
+        try:
+            return inner(request.get_json()["card"] if view is view_of else "")
+        except RuntimeError as error:
+            error.args = ()
+            kept.append(variables(error))
+            raise
+
+    app.add_url_rule("/watched", "watched", sealed(watched), methods=["POST"])
+    assert make_caller(app).post("/watched", json={"card": MARKER}).status == 500
+    assert (MARKER in kept[0]) is not seals
+
+
 # ------------------------------------------------------------------------------ text
 
 
