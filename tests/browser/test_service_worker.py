@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from flask import Flask
+from flask import Flask, redirect, request
 from playwright.sync_api import BrowserContext, Page, expect
+from werkzeug.wrappers import Response as AnyResponse
 
 from examples.service_worker import create_app
+from flask_sealed import sealed
 
 from .conftest import Serve
 
@@ -49,7 +51,20 @@ class Tap:
 
 @pytest.fixture
 def app(tmp_path: Path) -> Flask:
-    return create_app({"TESTING": True}, instance_path=tmp_path)
+    app = create_app({"TESTING": True}, instance_path=tmp_path)
+    ways = ["POST", "PUT"]
+    app.add_url_rule("/records/moved/<int:code>/<path:to>", "moved", sealed(moved), methods=ways)
+    app.add_url_rule("/records/echo", "echo", sealed(echo), methods=[*ways, "GET"])
+    app.add_url_rule("/clear", "clear", echo, methods=[*ways, "GET"])
+    return app
+
+
+def moved(code: int, to: str) -> AnyResponse:
+    return redirect(f"/{to}", code)
+
+
+def echo() -> dict[str, str]:
+    return {"method": request.method, "content": request.get_data(as_text=True)}
 
 
 @pytest.fixture
@@ -152,6 +167,53 @@ def test_nothing_goes_out_in_clear_without_the_list(page: Page, tap: Tap, url: s
     send = "fetch('/records/ada/notes', {method: 'POST', body: 'note=4242-note'})"
     assert page.evaluate(f"{send}.then(() => '', (error) => error.name)") == "TypeError"
     assert tap.of("/records/ada/notes") == []
+    check(tap)
+
+
+def send(page: Page, method: str, path: str) -> Any:
+    """What a script has of it: JSON, or the name of the error."""
+    return page.evaluate(
+        """([method, path]) => fetch(path, { method, body: "note=4242-note" })
+          .then((response) => response.json()).catch((error) => error.name)""",
+        [method, path],
+    )
+
+
+@pytest.mark.parametrize(("method", "code"), [("POST", 307), ("POST", 308), ("PUT", 302)])
+def test_content_is_not_sent_on_in_clear(clinic: Page, tap: Tap, method: str, code: int) -> None:
+    assert send(clinic, method, f"/records/moved/{code}/clear") == "TypeError"
+    assert tap.of("/clear") == []
+    on = send(clinic, method, f"/records/moved/{code}/records/echo")
+    assert on == {"method": method, "content": "note=4242-note"}
+    check(tap)
+
+
+@pytest.mark.parametrize(("method", "code"), [("POST", 302), ("POST", 303), ("PUT", 303)])
+def test_redirects_without_content(clinic: Page, tap: Tap, method: str, code: int) -> None:
+    there = send(clinic, method, f"/records/moved/{code}/clear")
+    assert there == {"method": "GET", "content": ""}
+    check(tap)
+
+
+def test_a_form_is_not_sent_on_in_clear(clinic: Page, tap: Tap) -> None:
+    form = "document.forms[0]"
+    clinic.evaluate(f"{form}.action = '/records/moved/307/clear'; {form}.note.value = '4242-note'")
+    with clinic.expect_navigation():
+        clinic.get_by_role("button", name="Add").click()
+    assert "redirected" in clinic.content()
+    assert tap.of("/clear") == []
+    check(tap)
+
+
+def test_a_client_of_the_pages_own_goes_beside_it(clinic: Page, tap: Tap) -> None:
+    done = clinic.evaluate(
+        """async () => {
+          const { connect } = await import("/sealed/client.js");
+          const api = await connect(location.origin, { audience: "clinic", unpinned: true });
+          return (await api.fetch("/records/echo", { method: "POST", body: "4242-note" })).json();
+        }"""
+    )
+    assert done == {"method": "POST", "content": "4242-note"}
     check(tap)
 
 
