@@ -10,7 +10,7 @@ from flask import Flask
 
 from flask_sealed import Sealed
 
-from . import auth, db, keys, page
+from . import auth, db, docs, keys, page
 from .api import api
 
 sealing = Sealed()
@@ -38,5 +38,6 @@ def create_app(
     auth.init_app(app)
     sealing.init_app(app)
     page.init_app(app)
+    docs.init_app(app)
     app.register_blueprint(api)
     return app
