@@ -20,6 +20,8 @@ from flask import (
     url_for,
 )
 
+from flask_sealed.openapi import mark_sealed
+
 from .page import pins
 
 # What Swagger UI needs beyond the bank's own policy: styles at its elements, and its icons.
@@ -32,7 +34,6 @@ import {{ sealedWorker }} from {module};
 
 sealedWorker({{ audience: {audience}, pins: {pins}, paths: ["/api/"] }});
 """
-_SEALED = {"profile": "flask-sealed/1", "request": True, "response": True}
 _TEXT = {"type": "string"}
 
 docs = Blueprint("docs", __name__, url_prefix="/docs")
@@ -75,11 +76,11 @@ def ui(name: str) -> Response:
 
 @docs.get("/openapi.json")
 def openapi() -> dict[str, Any]:
-    """The description, with the schemas of the plaintext."""
+    """The description, with the schemas of the plaintext, and marks of what is sealed."""
     order = {"from": _TEXT, "to": _TEXT, "amount": {"type": "integer"}}
     order_example = {"from": "40-1001", "to": "40-2001", "amount": 1200}
     who = {"customer": _TEXT, "password": _TEXT}
-    return {
+    description = {
         "openapi": "3.0.3",
         "info": {"title": "Quayside Bank", "version": "1"},
         "paths": {
@@ -95,15 +96,14 @@ def openapi() -> dict[str, Any]:
         },
         "components": {"securitySchemes": {"token": {"type": "http", "scheme": "bearer"}}},
     }
+    return mark_sealed(description, current_app)
 
 
 def _operation(
     summary: str, status: str, body: dict[str, Any] | None = None, *, token: bool = True
 ) -> dict[str, Any]:
-    """A sealed operation."""
     return {
         "summary": summary,
-        "x-sealed": _SEALED,
         "responses": {status: {"description": "Done"}},
         **({"requestBody": body} if body else {}),
         **({"security": [{"token": []}]} if token else {}),
