@@ -33,13 +33,9 @@ OWN_BLUEPRINT = "flask_sealed"
 #: What the endpoints of these views begin with.
 OWN = f"{OWN_BLUEPRINT}."
 _HELLO = Members({"hello": str})
-_MODULES = Path(__file__).with_name("js")
-#: The modules for browsers that are served, by the names that they are served under.
-_SERVED = {
-    "client.js": "sealed.js",
-    "client-password.js": "password.js",
-    "client-sw.js": "sealed-sw.js",
-}
+#: The modules for browsers by the names that they are served under: the client, and its parts beside
+#: it, which it loads when they are used. tests/js/build.mjs builds them from what is in ``js``.
+_MODULES = {path.name: path for path in Path(__file__).parent.glob("js/dist/client*.js")}
 
 logger = logging.getLogger("flask_sealed")
 
@@ -75,7 +71,7 @@ def add_views(
     def routes() -> dict[str, Any]:
         return {"routes": list_routes(app, settings, policies(app), mount(request.environ))}
 
-    for name in _SERVED:
+    for name in sorted(_MODULES):
         view = partial(serve_module, name)
         blueprint.add_url_rule(f"/{name}", name.partition(".")[0], view)
     if OWN_BLUEPRINT in app.blueprints:
@@ -152,7 +148,5 @@ def serve_module(name: str) -> Response:
 
 @cache
 def _module(name: str) -> tuple[bytes, str]:
-    content = (_MODULES / _SERVED[name]).read_bytes()
-    # Here the client has another name than in the package.
-    content = content.replace(b'"./sealed.js"', b'"./client.js"')
+    content = _MODULES[name].read_bytes()
     return content, hashlib.sha256(content).hexdigest()

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from flask import Flask, Response, request
+from flask import Flask, Response, request, send_from_directory
 from playwright.sync_api import Page
 
 import flask_sealed
@@ -27,7 +27,9 @@ MANY = tuple((f"x-{number}", "v" * 90) for number in range(40))
 
 EXCHANGE = """
   async ({ audience, pin, curve, kem, now }) => {
-    const sealed = await import("/sealed.js");
+    const names = ["core/handshake.js", "core/exchange.js", "parts/records.js"];
+    const modules = await Promise.all(names.map((name) => import(`/js/${name}`)));
+    const sealed = Object.assign({}, ...modules);
     const algorithm = curve === "P-256" ? { name: "ECDSA", namedCurve: curve } : "Ed25519";
     const binding = await crypto.subtle.generateKey(algorithm, false, ["sign", "verify"]);
     const pins = [Uint8Array.from(atob(pin), (character) => character.charCodeAt(0))];
@@ -52,7 +54,11 @@ EXCHANGE = """
     const { seal, body, exchange } = await sealed.sealRequest(keys, asked, content, options);
     const answer = await post("/echo", { body, headers: { ...json, sealed: seal } });
     const opened = await sealed.openResponse(exchange, answer.seal);
-    const answered = new TextDecoder().decode(await opened.open(answer.body));
+    const stream = opened.body === "records" && (await sealed.openStream(opened));
+    const pieces = stream
+      ? [...(await stream.push(answer.body)), ...(await stream.finish())]
+      : [await sealed.openBody(opened, answer.body)];
+    const answered = await new Blob(pieces).text();
     return { status: opened.status, headers: opened.headers, answered, kem: keys.kem };
   }
 """
@@ -61,11 +67,9 @@ EXCHANGE = """
 def service(ring: KeyRing, *, streams: bool) -> Flask:
     """An application that answers hellos and sealed requests by the core of the protocol alone."""
     app = Flask("tests.protocol")
-    module = Path(flask_sealed.__file__).parent / "js" / "sealed.js"
+    modules = Path(flask_sealed.__file__).parent / "js"
     app.add_url_rule("/", "page", lambda: "<title>page</title>")
-    app.add_url_rule(
-        "/sealed.js", "module", lambda: Response(module.read_text(), mimetype="text/javascript")
-    )
+    app.add_url_rule("/js/<path:name>", "js", lambda name: send_from_directory(modules, name))
 
     @app.post("/sealed/session")
     def session() -> Response:

@@ -2,7 +2,7 @@
 // on standard output a line for each: {"value": …} or {"error": code}. Bytes are in base64.
 import { createInterface } from "node:readline";
 
-import * as sealed from "../../flask_sealed/js/sealed.js";
+import * as sealed from "./core.mjs";
 
 /** Keys cannot leave this process, so the other side names what it means. */
 const kept = [];
@@ -64,21 +64,21 @@ async function request({ keys, content, iat, pad, ...request }) {
 async function stream({ keys, pieces, iat, length, ...request }) {
   const made = await sealed.sealStream(kept[keys], present(request), { iat, length: length ?? undefined });
   const parts = [];
-  for (const piece of pieces) parts.push(await made.records.push(bytes(piece)));
-  parts.push(await made.records.finish());
+  for (const piece of pieces) parts.push(...(await made.records.push(bytes(piece))));
+  parts.push(...(await made.records.finish()));
   return { exchange: keep(made.exchange), seal: made.seal, body: text(Buffer.concat(parts)) };
 }
 
 async function response({ exchange, seal, body }) {
   const opened = await sealed.openResponse(kept[exchange], seal);
-  const content = await opened.open(bytes(body));
+  const content = await sealed.openWhole(opened, bytes(body));
   const { status, contentType, headers, length } = opened;
   return { status, contentType, headers, length, content: text(content) };
 }
 
 async function pieces({ exchange, seal, body, size }) {
   const opened = await sealed.openResponse(kept[exchange], seal);
-  const stream = opened.openStream();
+  const stream = await sealed.openStream(opened);
   const whole = bytes(body);
   const content = [];
   for (let at = 0; at < whole.length; at += size) content.push(...(await stream.push(whole.slice(at, at + size))));

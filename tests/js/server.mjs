@@ -1,5 +1,5 @@
 // A service for tests of the client: the server's side of the protocol, behind a function like `fetch`.
-import * as sealed from "../../flask_sealed/js/sealed.js";
+import * as sealed from "./core.mjs";
 
 export const AUDIENCE = "https://bank.example";
 const { subtle } = globalThis.crypto;
@@ -126,8 +126,8 @@ export class Server {
   async #records({ body, nonce }, records, cut) {
     const sealer = new sealed.RecordSealer(body, nonce);
     const pieces = [];
-    for (const record of records) pieces.push(await sealer.push(record));
-    if (!cut) pieces.push(await sealer.finish());
+    for (const record of records) pieces.push(Buffer.concat(await sealer.push(record)));
+    if (!cut) pieces.push(Buffer.concat(await sealer.finish()));
     return new ReadableStream({
       pull(controller) {
         if (pieces.length) controller.enqueue(pieces.shift());

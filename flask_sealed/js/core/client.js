@@ -1,0 +1,109 @@
+// A client of one service: `fetch`, sealed where the service's list of routes says so.
+import { Clock } from "./clock.js";
+import { systemRandom } from "./crypto.js";
+import { unb64u } from "./encoding.js";
+import { ConfigError, configured } from "./errors.js";
+import { SealedEventSource } from "./events.js";
+import { REQUEST_HEADERS } from "./exchange.js";
+import { ask, detours, follow, readContent } from "./flow.js";
+import { readRoutes } from "./routes.js";
+import { Sessions } from "./sessions.js";
+
+/**
+ * A client of one service, after a handshake and with the list of its sealed routes.
+ * See sealed.d.ts for the options.
+ */
+export async function connect(baseUrl, options) {
+  const client = new Client(await makeService(new URL(baseUrl), options));
+  await client.refresh();
+  return client;
+}
+
+const isHere = ({ hostname }) => /^(localhost|127\.0\.0\.1|\[::1\])$|\.localhost$/.test(hostname);
+
+/** What a client holds: where the service is, how it is reached, and what calls do that do not say it. */
+async function makeService(base, { audience, prefix = "/sealed", headers = [], clock = new Clock(), ...options }) {
+  configured(base.protocol === "https:" || isHere(base), "a service is reached by https");
+  const { sealQuery = false, pad = false, credentials, session } = options;
+  const pins = readPins(options, audience);
+  // Called as a method of anything else, the browser's own throws.
+  const fetch = (options.fetch ?? globalThis.fetch).bind(globalThis);
+  const { href } = new URL(prefix, base);
+  return {
+    base,
+    fetch,
+    clock,
+    sealQuery,
+    pad,
+    credentials,
+    list: `${href}/routes`,
+    allowed: new Set([...REQUEST_HEADERS, ...headers.map((name) => name.toLowerCase())]),
+    sessions: session
+      ? new (await import("../parts/given.js")).GivenSession(session, clock)
+      : new Sessions({ audience, pins, url: `${href}/session`, clock, fetch, credentials }),
+    route() {},
+  };
+}
+
+function readPins({ pins, unpinned, session }, audience) {
+  const given = [pins, unpinned, session].filter((one) => one !== undefined);
+  configured(given.length === 1 && unpinned !== false, "one of `pins`, `unpinned: true` and `session`");
+  configured(!session || session.audience === audience, "the session is another service's");
+  if (!pins) return null;
+  try {
+    return pins.map((pin) => unb64u(pin, 32));
+  } catch {
+    throw new ConfigError("`pins` is an array of thumbprints, each 43 characters of base64url");
+  }
+}
+
+class Client {
+  #service;
+
+  constructor(service) {
+    this.#service = service;
+    this.fetch = this.fetch.bind(this);
+  }
+
+  /** Reads the list of sealed routes again. */
+  async refresh() {
+    const { list, credentials } = this.#service;
+    const request = new Request(list, { credentials });
+    const answer = await follow(this.#service, ask(this.#service, request, new URL(list), {}));
+    configured(answer.status === 200, "the service has no list of sealed routes");
+    this.#service.route = readRoutes((await answer.json()).routes);
+  }
+
+  /** What is to be done once, however often it is tried: for `fetch(…, { operation })`. */
+  operation() {
+    return { op: systemRandom(16), started: undefined };
+  }
+
+  /** As the global one, sealed where the service's list says so. */
+  async fetch(input, { sealQuery, pad, operation, prove, ...init } = {}) {
+    const service = this.#service;
+    const { credentials } = service;
+    const from = input instanceof Request ? input : new URL(input, service.base);
+    const request = new Request(from, credentials && from !== input ? { credentials, ...init } : init);
+    const url = new URL(request.url);
+    configured(url.origin === service.base.origin, "this is not the service that was connected to");
+    const route = service.route(request.method, url.pathname);
+    if (!route) {
+      const proves = prove ?? request.headers.has("authorization");
+      return proves ? (await detours()).prove(service, request, url, operation) : service.fetch(request);
+    }
+    const asked = ask(service, request, url, { sealQuery, pad, operation, once: route.once });
+    return follow(service, { ...asked, ...(await readContent(request, from, init.body)) });
+  }
+
+  /** Sealed Server-Sent Events, as an EventTarget in the manner of EventSource. */
+  eventSource(url, init = {}) {
+    return new SealedEventSource(new URL(url, this.#service.base).href, (id, signal) => {
+      const headers = new Headers(init.headers);
+      headers.set("accept", "text/event-stream");
+      // An event's name came sealed.
+      if (id && this.#service.allowed.has("last-event-id")) headers.set("last-event-id", id);
+      return this.fetch(url, { ...init, headers, signal });
+    });
+  }
+}

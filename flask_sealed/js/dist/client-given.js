@@ -1,0 +1,1 @@
+import{NoAnswer as t}from"./client.js";var s=class{#t;#s;constructor({ticket:t,secret:s,iat:e,exp:i,audience:n},o){o.set(e),this.#t={kid:t,secret:s,audience:n,until:o.now()+i-e},this.#s=o}get(){if(this.#s.now()<this.#t.until)return this.#t;throw new t("the session is over: log in again")}forget(){}};export{s as GivenSession};
