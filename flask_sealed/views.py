@@ -33,8 +33,8 @@ OWN_BLUEPRINT = "flask_sealed"
 #: What the endpoints of these views begin with.
 OWN = f"{OWN_BLUEPRINT}."
 _HELLO = Members({"hello": str})
-#: The modules for browsers by the names that they are served under: the client, and its parts beside
-#: it, which it loads when they are used. tests/js/build.mjs builds them from what is in ``js``.
+#: The modules for browsers by the names that they are served under: the client, and beside it its
+#: parts, which it loads when they are used. tests/js/build.mjs builds them from what is in ``js``.
 _MODULES = {path.name: path for path in Path(__file__).parent.glob("js/dist/client*.js")}
 
 logger = logging.getLogger("flask_sealed")
