@@ -20,7 +20,7 @@ from sybil.parsers.rest.lexers import DirectiveInCommentLexer, DirectiveLexer
 from .shell import REPOSITORY, Shell, SnippetError
 
 #: Languages that nothing runs.
-LOOKED_AT = frozenset(("http", "text"))
+LOOKED_AT = frozenset(("http", "nginx", "text"))
 _PAGES = frozenset(
     REPOSITORY / name
     for name in (
