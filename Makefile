@@ -9,7 +9,7 @@ MODULE ?= *
 MINUTES ?= 0.5
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test oldest bench load rivals rotation soak screenshots docs check release fuzz mutants lock clean
+.PHONY: help demo test oldest bench load rivals rotation soak screenshots client docs check release fuzz mutants lock clean
 
 help:
 	@echo "make demo    start the bank example on http://127.0.0.1:$(PORT)"
@@ -21,6 +21,7 @@ help:
 	@echo "make soak    faults under load: workers killed, Redis restarted, clocks set (MINUTES=5)"
 	@echo "make rotation  rotate keys each second for a minute while gunicorn answers"
 	@echo "make screenshots  take the pictures of the bank that README and docs show"
+	@echo "make client  build what browsers are served from flask_sealed/js, after a change there"
 	@echo "make docs    build the documentation into docs/_build/html"
 	@echo "make check   ruff, mypy, the documentation without warnings, the wheel in an empty environment"
 	@echo "make release build what is published into dist: source, wheel, bill of materials, checksums"
@@ -62,6 +63,9 @@ soak: .venv/test
 
 screenshots: .venv/test
 	$(BIN)/python -m tools.screenshots
+
+client: .venv/test
+	$(BIN)/node tests/js/build.mjs flask_sealed/js/dist
 
 docs: .venv/test
 	$(BIN)/sphinx-build -W --keep-going -q -b html docs docs/_build/html

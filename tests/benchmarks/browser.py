@@ -138,8 +138,9 @@ def main() -> None:
         for _ in range(ROUNDS):
             for name in ("plain/down", "sealed/down"):
                 show(name, page.evaluate(DOWNLOAD, f"/{name}"))
-        for name in ("plain/up", "sealed/up"):
-            show(name, page.evaluate(UPLOAD, [f"/{name}", SIZE]))
+        for _ in range(ROUNDS):
+            for name in ("plain/up", "sealed/up"):
+                show(name, page.evaluate(UPLOAD, [f"/{name}", SIZE]))
         browser.close()
 
 

@@ -29,7 +29,7 @@ MARKER = "4242-marker"
 #: Runs a function's body in the page, with `sealed` (the module), `api` (connected) and `arg`.
 Run = Callable[..., Any]
 
-_RUN = """async ([source, options, arg]) => {
+RUN = """async ([source, options, arg]) => {
   const sealed = await import("/sealed/client.js");
   const api = window.api ??= await sealed.connect(location.origin, options);
   const run = new (async () => {}).constructor("sealed", "api", "arg", source);
@@ -65,7 +65,7 @@ def run(page: Page, url: str, pins: list[str]) -> Run:
 def runner(page: Page, pins: list[str]) -> Run:
     def run(source: str, arg: object = None, **options: object) -> Any:
         given = {"audience": AUDIENCE, "pins": pins, "headers": ["last-event-id"], **options}
-        return page.evaluate(_RUN, [source, given, arg])
+        return page.evaluate(RUN, [source, given, arg])
 
     return run
 
@@ -275,12 +275,12 @@ class TestRequests:
         done = run("""
           const body = new FormData();
           body.set("name", "Zoë");
-          body.set("passport", new File([new Uint8Array(3_000_000).fill(7)], "p.pdf"));
+          body.set("passport", new File([new Uint8Array(20_000_000).fill(7)], "p.pdf"));
           return (await api.fetch("/form", { method: "POST", body })).json();
         """)
         assert done["form"] == {"name": "Zoë"}
-        assert done["files"] == {"passport": digest(b"\7" * 3_000_000)}
-        assert done["length"] > 3_000_000
+        assert done["files"] == {"passport": digest(b"\7" * 20_000_000)}
+        assert done["length"] > 20_000_000
 
     def test_a_stream(self, run: Run) -> None:
         done = run("""
@@ -449,6 +449,7 @@ SWITCHED_OFF = {
     "Curve25519": WITHOUT.replace("NAMES", '["X25519", "Ed25519"]'),
     "ML-KEM": WITHOUT.replace("NAMES", '["ML-KEM-768"]'),
     "IndexedDB": "Object.defineProperty(window, 'indexedDB', { value: undefined });",
+    "base64 of bytes": "delete Uint8Array.fromBase64; delete Uint8Array.prototype.toBase64;",
     "iterable streams": "delete ReadableStream.prototype[Symbol.asyncIterator];",
     "Request.body": "Object.defineProperty(Request.prototype, 'body', { get() {} });",
 }
@@ -465,6 +466,33 @@ def test_without(page: Page, url: str, pins: list[str], feature: str) -> None:
     """)
     assert done[0]["kem"] is (feature != "ML-KEM")
     assert done[1:] == ["x", 200]
+
+
+class TestParts:
+    def test_load_when_they_are_used(self, page: Page, url: str, pins: list[str]) -> None:
+        loaded: list[str] = []
+        page.on("request", lambda request: loaded.append(request.url.rpartition("/")[2]))
+        page.goto(url)
+        run = runner(page, pins)
+        post = "await (await api.fetch('/echo', { method: 'POST', body: 'x' })).json();"
+        run(f"await (await api.fetch('/card')).json(); {post}")
+        assert [name for name in loaded if name.startswith("client")] == ["client.js"]
+        run("await (await api.fetch('/download/100000')).text();")
+        run("await (await api.fetch('/moved?to=/card')).text();")
+        run(TestEvents.EVENTS)
+        parts = ["client-transfers.js", "client-detours.js", "client-eventstream.js"]
+        assert [name for name in loaded if name.startswith("client-")] == parts
+
+    def test_that_do_not_come_are_no_answer(self, run: Run, page: Page) -> None:
+        page.route("**/client-*.js", lambda route: route.abort())
+        done = run("""
+          const code = (error) => error.code;
+          const download = await api.fetch("/download/100000").catch(code);
+          const source = api.eventSource("/events");
+          const event = await new Promise((resolve) => (source.onerror = resolve));
+          return [download, event.error.code, source.readyState];
+        """)
+        assert done == ["no-answer", "no-answer", 2]
 
 
 class TestRefusals:

@@ -44,8 +44,8 @@ async function echo({ audience, epk, iat }) {
 
 async function finish({ handshake, status, body, took }) {
   const session = await sealed.finishHandshake(kept[handshake], { status, body: bytes(body), took });
-  const { sid, kid, iat, exp, kem, identity } = session;
-  return { keys: keep(session), sid, kid, iat, exp, kem, identity: text(identity) };
+  const { kid, iat, exp, kem, identity } = session;
+  return { keys: keep(session), sid: await sealed.sessionId(session.secret), kid, iat, exp, kem, identity: text(identity) };
 }
 
 async function preShared({ secret, ...names }) {

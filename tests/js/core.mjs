@@ -1,4 +1,6 @@
 // What is inside the client, for tests.
+import { hkdf } from "../../flask_sealed/js/core/crypto.js";
+import { b64u } from "../../flask_sealed/js/core/encoding.js";
 import { openBody } from "../../flask_sealed/js/core/exchange.js";
 import { openStream } from "../../flask_sealed/js/parts/records.js";
 
@@ -16,3 +18,7 @@ export async function openWhole(opened, body) {
   const stream = await openStream(opened);
   return new Uint8Array(Buffer.concat([...(await stream.push(body)), ...(await stream.finish())]));
 }
+
+/** What the server calls a session. The client has no use for it. */
+export const sessionId = async (secret) =>
+  b64u(await hkdf(secret, new Uint8Array(32), new TextEncoder().encode("flask-sealed/1 sid\0"), 16));

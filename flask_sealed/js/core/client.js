@@ -1,4 +1,5 @@
 // A client of one service: `fetch`, sealed where the service's list of routes says so.
+import { answered } from "./answers.js";
 import { Clock } from "./clock.js";
 import { systemRandom } from "./crypto.js";
 import { unb64u } from "./encoding.js";
@@ -39,7 +40,7 @@ async function makeService(base, { audience, prefix = "/sealed", headers = [], c
     list: `${href}/routes`,
     allowed: new Set([...REQUEST_HEADERS, ...headers.map((name) => name.toLowerCase())]),
     sessions: session
-      ? new (await import("../parts/given.js")).GivenSession(session, clock)
+      ? new (await answered(import("../parts/given.js"))).GivenSession(session, clock)
       : new Sessions({ audience, pins, url: `${href}/session`, clock, fetch, credentials }),
     route() {},
   };

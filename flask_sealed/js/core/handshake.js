@@ -121,8 +121,7 @@ export async function finishReply(handshake, jws) {
   const z = join(classical, kem.length ? await decapsulate(handshake.kem, kem) : kem);
   const bytes = await sessionSecret(z, { hello: handshake.hello, iss, identity, epk: epk.bytes, kem });
   const secret = await importSecret(bytes);
-  const sid = await sessionId(secret);
-  return { secret, kid: ticket, audience: iss, sid, identity, iat, exp, kem: kem.length > 0 };
+  return { secret, kid: ticket, audience: iss, identity, iat, exp, kem: kem.length > 0 };
 }
 
 async function checkReply({ hello, audience, binding, pins }, identity, reply) {
@@ -156,6 +155,3 @@ export async function sessionSecret(z, { hello, iss, identity, epk, kem }) {
   const info = join(utf8("flask-sealed/1 session\0"), ...[utf8(iss), identity, epk, digest].map(lv));
   return hkdf(await importHkdf(z), await sha256(utf8(hello)), info, 32);
 }
-
-export const sessionId = async (secret) =>
-  b64u(await hkdf(secret, new Uint8Array(32), utf8("flask-sealed/1 sid\0"), 16));

@@ -2,8 +2,8 @@
 import { answered } from "../core/answers.js";
 import { openStream, sealStream } from "./records.js";
 
-const PIECE = 2 ** 20; // bytes that are read at once: 16 records
-const AT_ONCE = 4; // pieces
+const PIECE = 2 ** 23; // bytes that are read at once: Chromium reads few large pieces thrice as fast as many small
+const AT_ONCE = 2; // pieces that are read, and that are sealed
 
 /** A Blob, sealed as a Blob: it can be sent twice, and need not be in memory. */
 export async function sealBlob(session, request, blob, options) {
