@@ -15,6 +15,8 @@ from werkzeug.serving import make_server
 
 from examples.bank import create_app
 
+from .recorder import Recorder
+
 #: Serves an application until the test's end, and answers its URL.
 Serve = Callable[[Flask], str]
 
@@ -67,9 +69,22 @@ def instance(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def bank_url(serve: Serve, instance: Path, tmp_path: Path) -> str:
+def bank(instance: Path, tmp_path: Path) -> Flask:
     shutil.copy2(instance / "bank.sqlite3", tmp_path)
-    return serve(create_app(instance_path=tmp_path))
+    return create_app(instance_path=tmp_path)
+
+
+@pytest.fixture
+def recorder(bank: Flask) -> Recorder:
+    """What goes over the bank's wire."""
+    recorder = Recorder(bank.wsgi_app)
+    bank.wsgi_app = recorder  # type: ignore[method-assign]
+    return recorder
+
+
+@pytest.fixture
+def bank_url(serve: Serve, bank: Flask, recorder: Recorder) -> str:
+    return serve(bank)
 
 
 @contextmanager

@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Literal
 
 import pytest
-from playwright.sync_api import BrowserContext, Locator, Page, Request, Route, expect
+from playwright.sync_api import BrowserContext, Locator, Page, Route, expect
 
 from examples.bank import create_app
 
 from .conftest import Serve
+from .recorder import Call, Recorder
 
 PDF = b"%PDF-1.7 passport"
 # A quote is in no base64, so ciphertext cannot hold these by chance.
@@ -29,42 +30,32 @@ _VIOLATIONS = (
 class Wire:
     """What a page says on its console, and the calls that it makes."""
 
-    def __init__(self, page: Page) -> None:
+    def __init__(self, page: Page, recorder: Recorder) -> None:
         self.page = page
         self.complaints: list[str] = []
-        self.requests: list[Request] = []
+        self._recorder = recorder
         page.on("pageerror", lambda error: self.complaints.append(str(error)))
         page.on("console", lambda message: self.complaints.append(message.text))
-        # Not when it has come to its end, which that of events never does.
-        page.on("request", lambda request: self.requests.append(request))
+
+    def calls(self, path: str) -> list[Call]:
+        """The calls to a path, as they travelled."""
+        return [call for call in self._recorder.calls if call.path.endswith(path)]
 
     def bodies(self, path: str) -> list[bytes]:
-        """Request and response bodies of the calls to a path, as they travelled."""
-        bodies: list[bytes] = []
-        for request in self.requests:
-            if request.url.partition("?")[0].endswith(path):
-                response = request.response()
-                assert response is not None
-                bodies += filter(None, (request.post_data_buffer, response.body()))
-        return bodies
+        """Request and response bodies of the calls to a path."""
+        return [
+            body for call in self.calls(path) for body in (call.sent, bytes(call.received)) if body
+        ]
 
     def everything(self) -> str:
         """All that travelled to and from the sealed views: addresses, headers and bodies."""
-        texts: list[str] = []
-        for request in self.requests:
-            if "/api/" in request.url and "/api/rates" not in request.url:
-                response = request.response()
-                assert response is not None
-                texts += [request.url, str(request.all_headers()), str(response.all_headers())]
-                texts.append((request.post_data_buffer or b"").decode("latin-1"))
-                if "/api/balances" not in request.url:
-                    texts.append(response.body().decode("latin-1"))
-        return "\n".join(texts)
+        calls = (call for call in self._recorder.calls if call.path.startswith("/api/"))
+        return "\n".join(call.everything() for call in calls if call.path != "/api/rates")
 
 
 @pytest.fixture
-def wire(page: Page, bank_url: str) -> Iterator[Wire]:
-    wire = Wire(page)
+def wire(page: Page, bank_url: str, recorder: Recorder) -> Iterator[Wire]:
+    wire = Wire(page, recorder)
     page.goto(bank_url)
     yield wire
     assert wire.complaints == []

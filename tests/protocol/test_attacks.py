@@ -506,7 +506,7 @@ def test_make_one_label_of_two() -> None:
         text for source in sources for text in re.findall(rb'b"(flask-sealed/1[^"]*)"', source)
     ]
     labels = [text.decode("unicode_escape") for text in texts]
-    kinds = ["request", "response", "session", "sid", "ticket"]
+    kinds = ["request", "response", "session", "sid", "ticket", "password binding"]
     assert sorted(labels) == sorted(f"flask-sealed/1 {kind}\0" for kind in kinds)
     assert not any(one != two and two.startswith(one) for one in labels for two in labels)
 
