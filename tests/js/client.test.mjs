@@ -167,6 +167,18 @@ test("a view in clear that a template matches", async () => {
   }
 });
 
+test("a list is believed for one session", async () => {
+  const { server, api } = await service();
+  assert.equal(await (await api.fetch("/later")).text(), "in clear");
+  server.route("/later", () => CARD);
+  server.tickets.clear();
+  assert.deepEqual(await (await api.fetch("/card")).json(), { cardLast4: "4242" }); // in a new session
+  const responses = await Promise.all([1, 2, 3].map(() => api.fetch("/later")));
+  assert.deepEqual(await responses[2].json(), { cardLast4: "4242" });
+  assert.equal(server.to("/sealed/routes").length, 2);
+  assert.equal(server.to("/later").filter(({ payload }) => !payload).length, 1); // the first one
+});
+
 test("a sealed stale moves the clock, once", async () => {
   const { server, go, api } = await timed();
   let told = 1;

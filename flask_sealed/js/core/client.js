@@ -60,6 +60,8 @@ function readPins({ pins, unpinned, session }, audience) {
 
 class Client {
   #service;
+  #reading = null;
+  #listedIn = null;
 
   constructor(service) {
     this.#service = service;
@@ -73,6 +75,14 @@ class Client {
     const answer = await follow(this.#service, ask(this.#service, request, new URL(list), {}));
     configured(answer.status === 200, "the service has no list of sealed routes");
     this.#service.route = readRoutes((await answer.json()).routes);
+    this.#listedIn = await this.#service.sessions.get();
+  }
+
+  /** Once for each session, lest a view that has been sealed since is sent something in clear. */
+  async #listed() {
+    if (this.#listedIn === (await this.#service.sessions.get())) return;
+    this.#reading ??= this.refresh().finally(() => (this.#reading = null));
+    await this.#reading;
   }
 
   /** What is to be done once, however often it is tried: for `fetch(…, { operation })`. */
@@ -88,6 +98,7 @@ class Client {
     const request = new Request(from, credentials && from !== input ? { credentials, ...init } : init);
     const url = new URL(request.url);
     configured(url.origin === service.base.origin, "this is not the service that was connected to");
+    await this.#listed();
     const route = service.route(request.method, url.pathname);
     if (!route) {
       const proves = prove ?? request.headers.has("authorization");
