@@ -74,6 +74,7 @@ def _mark(policy: Policy, profile: str) -> dict[str, str | bool]:
         "once": policy.once,
         "kem": policy.kem,
         "pad": policy.pad,
+        "optional": policy.mode == "optional",
     }
 
 

@@ -17,7 +17,14 @@ from flask_sealed.openapi import mark_sealed, sealed_plugin
 
 from .conftest import MakeFlask, plain_client
 
-ALL = {"request": True, "response": True, "once": False, "kem": False, "pad": False}
+ALL = {
+    "request": True,
+    "response": True,
+    "once": False,
+    "kem": False,
+    "pad": False,
+    "optional": False,
+}
 MARK = {"profile": "flask-sealed/1", **ALL}
 
 

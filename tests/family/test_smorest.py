@@ -138,6 +138,7 @@ def test_the_description_has_the_plaintexts_schema_and_the_mark(api: Api, name: 
         "once": False,
         "kem": False,
         "pad": False,
+        "optional": False,
     }
 
 
