@@ -95,20 +95,20 @@ mutants: .venv/mutants
 CORE_EXTRAS = --extra jwt --extra redis --extra httpx --extra requests
 
 lock: .venv/test
-	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-strip-extras --no-emit-index-url \
 		--no-header --upgrade --extra jwt pyproject.toml -o requirements/demo.txt
-	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-strip-extras --no-emit-index-url \
 		--no-header --upgrade --extra jwt --group dev -c requirements/demo.txt pyproject.toml \
 		-o requirements/dev.txt
 	$(BIN)/uv pip compile -q --universal --python-version 3.11 --resolution lowest-direct $(CORE_EXTRAS) \
 		--no-header pyproject.toml -o .venv/lowest.txt
-	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-strip-extras --no-emit-index-url \
 		--no-header --upgrade $(CORE_EXTRAS) --group tests -c .venv/lowest.txt pyproject.toml \
 		-o requirements/oldest.txt
-	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-strip-extras --no-emit-index-url \
 		--no-header --upgrade --group mitmproxy -o requirements/mitmproxy.txt
 	for group in fuzz mutants rivals; do \
-		$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes \
+		$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-strip-extras \
 			--no-emit-index-url --no-header --upgrade --group $$group -c requirements/dev.txt \
 			-o requirements/$$group.txt || exit 1; \
 	done
