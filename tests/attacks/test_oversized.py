@@ -26,7 +26,7 @@ UPLOAD = Request(method="POST", target="/upload", content_type="text/plain")
 JSON = (("content-type", "application/json"),)
 HUGE = "Content-Length: 99999999999"
 #: By how many bytes a worker may grow for an envelope, and for records.
-MOST = 40 * MIB
+MOST = 48 * MIB
 MOST_OF_RECORDS = 10 * MIB
 
 
