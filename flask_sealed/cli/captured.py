@@ -114,6 +114,23 @@ def _target(url: str) -> str:
 
 # What bash reads in `$'...'`, as browsers write it.
 _ANSI = re.compile(r"\$'((?:[^'\\]|\\.)*)'", re.DOTALL)
+# What bash knows inside of that (its manual, "ANSI-C Quoting"); it leaves other backslashes.
+_ESCAPE = re.compile(r"\\(?:x([0-9A-Fa-f]{1,2})|u([0-9A-Fa-f]{1,4})|([0-7]{1,3})|(.))", re.DOTALL)
+_CHARACTERS = {
+    "a": "\a",
+    "b": "\b",
+    "e": "\x1b",
+    "E": "\x1b",
+    "f": "\f",
+    "n": "\n",
+    "r": "\r",
+    "t": "\t",
+    "v": "\v",
+    "\\": "\\",
+    "'": "'",
+    '"': '"',
+    "?": "?",
+}
 _DATA = frozenset(
     ("-d", "--data", "--data-ascii", "--data-binary", "--data-raw", "--data-urlencode", "--json")
 )
@@ -158,7 +175,15 @@ def _words(command: str) -> list[str]:
 
 
 def _unescaped(text: str) -> str:
-    return text.encode("latin-1", "backslashreplace").decode("unicode_escape")
+    return _ESCAPE.sub(_character, text)
+
+
+def _character(escape: re.Match[str]) -> str:
+    if number := escape[1] or escape[2]:
+        return chr(int(number, 16))
+    if escape[3]:
+        return chr(int(escape[3], 8) & 0xFF)
+    return _CHARACTERS.get(escape[4], escape[0])
 
 
 def _options(words: list[str]) -> Iterator[tuple[str, str]]:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 SCHEMES = ("redis", "rediss", "redis+cluster", "rediss+cluster", "unix")
 _CERTIFICATES = ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile")
 _PORT = 6379
+# Python's own parser takes no list of servers with an IPv6 address in it.
+_FORM = re.compile(r"([A-Za-z+]+):(?://([^/?#]*))?(.*)", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,26 +35,30 @@ def parse_uri(uri: str) -> Place | None:
 
     :returns: nothing where it is wrong, so that no error has a frame in which it stands.
     """
+    form = _FORM.fullmatch(uri)
     try:
-        return _place(urlsplit(uri))
+        return form and _place(form[1].lower(), form[2] or "", urlsplit(f"//host{form[3]}"))
     except ValueError:
         return None
 
 
-def _place(parts: SplitResult) -> Place:
-    user, _, servers = parts.netloc.rpartition("@")
+def _place(scheme: str, authority: str, parts: SplitResult) -> Place:
+    """
+    :param parts: of the URI with another authority.
+    """
+    user, _, servers = authority.rpartition("@")
     username, _, password = user.partition(":")
     options = dict(parse_qsl(parts.query, keep_blank_values=True, strict_parsing=True))
-    local = parts.scheme == "unix"
-    tls = parts.scheme.startswith("rediss")
-    cluster = parts.scheme.endswith("+cluster")
+    local = scheme == "unix"
+    tls = scheme.startswith("rediss")
+    cluster = scheme.endswith("+cluster")
     path = "" if local else parts.path.removeprefix("/")
     db = _number(options.pop("db", "0") if local else path or "0")
     certificates = {name: options.pop(name) for name in _CERTIFICATES if tls and name in options}
     wrong = (
         options or parts.fragment or (cluster and db) or (local and (servers or not parts.path))
     )
-    if parts.scheme not in SCHEMES or wrong or bool(user) != bool(password):
+    if scheme not in SCHEMES or wrong or bool(user) != bool(password):
         raise ValueError("what the place of a Redis has not, or what it needs")
     return Place(
         tls=tls,

@@ -100,8 +100,8 @@ class Shell:
             return self._make(words[1])
         if words[:2] == ["pip", "install"]:
             return self._install(words[2:])
-        if words[:2] == ["curl", "-s"] and len(words) == 3:
-            return self._fetch(words[2])
+        if words[:2] == ["curl", "-s"]:
+            return self._fetch(*words[2:])
         if words[0] == "flask" and "run" in words:
             return self._serve(words)
         return self._bash(command.replace("<repository>", shlex.quote(str(self.repository))))
@@ -174,11 +174,15 @@ class Shell:
         self._status = 0
         return ""
 
-    def _fetch(self, url: str) -> str:
+    def _fetch(self, url: str, *into: str) -> str:
         # Not every machine that runs these tests has curl.
         self._status = 0
         with urllib.request.urlopen(self.localized(url), timeout=_COMMAND_SECONDS) as response:
-            return str(response.read().decode())
+            content = str(response.read().decode())
+        if into[:1] != (">",):
+            return content
+        (self.folder / into[1]).write_text(content, encoding="utf-8")
+        return ""
 
     def _start(self, command: list[str], folder: Path) -> None:
         log = self._state / "log"
