@@ -305,7 +305,9 @@ def test_a_pre_shared_key_needs_no_handshake() -> None:
     secret = os.urandom(32)
     driver.service.pre_shared["partner"] = secret
     clock = Clock(lambda: driver.time, lambda: driver.service.now)
-    client = driver.client(PreShared("partner", secret), clock=clock)
+    keys = PreShared("partner", secret)
+    assert keys.current(clock).kid == "partner"
+    client = driver.client(keys, clock=clock)
     assert everything(driver.run(client.exchange(LOOK))) == b"/accounts"
     assert driver.service.asked == ["/accounts"]
 

@@ -111,3 +111,14 @@ def test_what_is_over_is_forgotten() -> None:
 
 def test_a_session_is_remembered_for_as_long_as_any_ticket_lasts() -> None:
     assert SESSION_LASTS >= MOST_LIFETIME + CLOCKS
+
+
+def test_what_is_over_is_looked_for_now_and_then() -> None:
+    known = revoked(one("session", "a", exp=NOW + 1), one("session", "b", exp=NOW + 200))
+    known.forget(NOW)
+    known.forget(NOW + 59)
+    assert len([*known]) == 2
+    known.forget(NOW + 60)
+    assert [revocation.name for revocation in known] == ["b"]
+    known.forget(NOW - 10_000)  # a clock that was set back
+    assert [revocation.name for revocation in known] == ["b"]
