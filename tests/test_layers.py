@@ -221,7 +221,7 @@ ALLOWED: dict[str, set[str]] = {
         "testing.wire",
     },
     "testing.plugin": {"testing.client"},
-    "password": {"errors", "protocol.password"},
+    "password": {"errors", "protocol.password", "refusals"},
     "cli.group": set(),
     "cli.keys": {
         "cli.group",

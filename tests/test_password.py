@@ -79,6 +79,16 @@ def test_another_password(app: Flask) -> None:
         client(app, "another")
 
 
+@pytest.mark.parametrize(("scheme", "status"), [("http", 403), ("https", 200)])
+def test_plain_http_from_another_machine(app: Flask, scheme: str, status: int) -> None:
+    environ = {"REMOTE_ADDR": "192.0.2.1"}
+    client = app.test_client()
+    url = f"{scheme}://bank.example/login"
+    response = client.post(url, json={"password": WORDS}, environ_base=environ)
+    assert response.status_code == status
+    assert ("session" in response.get_json()) is (status == 200)
+
+
 def test_it_is_no_session_with_ml_kem(app: Flask) -> None:
     with client(app) as ada, pytest.raises(Untrusted):
         ada.get("/strong")
