@@ -109,7 +109,7 @@ def json_decode(data: bytes, members: Members) -> dict[str, Any]:
     try:
         text = data.decode().strip(_WHITE_SPACE)
         value, end = _scan(text, 0)
-        if b"\\u" in data:
+        if b"\\" in data:
             json_encode(value)  # Fails for lone surrogates, which only an escape can bring.
     except (ValueError, RecursionError, StopIteration):
         value, text, end = None, "", 0

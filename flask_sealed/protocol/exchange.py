@@ -61,14 +61,17 @@ class _Keys:
     :param audience: the audience, with its length ahead.
     """
 
-    __slots__ = ("_audience", "_bits", "_secret", "seal")
+    __slots__ = ("_audience", "_body_key", "_half", "_salt", "_secret", "seal")
 
     def __init__(self, secret: bytes, salt: bytes, half: bytes, audience: bytes) -> None:
         self._secret = secret
+        self._salt = salt
+        self._half = half
         self._audience = audience
-        info = half + audience
-        self._bits = hkdf(secret, salt, info, 2 * SECRET_BYTES + _NONCE_BYTES)
-        self.seal = AESGCM(self._bits[:SECRET_BYTES])
+        # Without the nonce behind them, which only records need.
+        bits = hkdf(secret, salt, half + audience, 2 * SECRET_BYTES)
+        self.seal = AESGCM(bits[:SECRET_BYTES])
+        self._body_key = bits[SECRET_BYTES:]
 
     def response(self, jti: bytes, rsalt: bytes) -> _Keys:
         """The keys of a response to the request whose keys these are."""
@@ -81,13 +84,18 @@ class _Keys:
         return envelope.open_(self._body(), data, aad=_ENVELOPE_AAD)
 
     def seal_records(self) -> RecordSealer:
-        return RecordSealer(self._body(), self._bits[2 * SECRET_BYTES :])
+        return RecordSealer(self._body(), self._nonce())
 
     def open_records(self, length: int | None) -> RecordOpener:
-        return RecordOpener(self._body(), self._bits[2 * SECRET_BYTES :], length=length)
+        return RecordOpener(self._body(), self._nonce(), length=length)
 
     def _body(self) -> AESGCM:
-        return AESGCM(self._bits[SECRET_BYTES : 2 * SECRET_BYTES])
+        return AESGCM(self._body_key)
+
+    def _nonce(self) -> bytes:
+        keys = 2 * SECRET_BYTES
+        info = self._half + self._audience
+        return hkdf(self._secret, self._salt, info, keys + _NONCE_BYTES)[keys:]
 
 
 def _audience(audience: str) -> bytes:
@@ -169,6 +177,8 @@ class Opened(Generic[Message]):
             if data:
                 raise Malformed("The seal has no body, and one came.")
             return b""
+        if self.length is None and not self._headers_length:
+            return self._keys.open_envelope(data)
         return _forgetting(self._content, self._keys.open_envelope(data))
 
     def open_records(self) -> StreamOpener:
