@@ -19,7 +19,7 @@ from werkzeug.urls import iri_to_uri
 
 from .bodies import body_stream, check_framing, demand_no_body, read_body
 from .config import ProfileName, Settings
-from .errors import ConfigError, Malformed, Refused, SealedRequired, SessionUnknown
+from .errors import ConfigError, Malformed, Refusal, Refused, SealedRequired, SessionUnknown
 from .keysource import LiveRing
 from .policy import Policy
 from .protocol.exchange import RequestSeal, ServerExchange
@@ -29,7 +29,7 @@ from .protocol.keys import KeyRing
 from .protocol.messages import HIDDEN_STATUSES, is_transport
 from .protocol.messages import Response as MessageResponse
 from .protocol.records import MOST_PLAINTEXT
-from .protocol.replay import ReplayStore, check_fresh, check_once, is_safe
+from .protocol.replay import ReplayStore, check_fresh, check_once, is_safe, take_back
 from .protocol.tickets import Tickets
 from .responses import BY_THE_PROXY, JSON, NO_STORE, close, made_of, whole_content
 from .revocation import Revocations
@@ -120,7 +120,16 @@ class SessionProfile:
         if policy.kem and (proof.session is None or not proof.session.kem):
             raise Refused
         self._check_new(exchange, now, once=policy.once)
-        window.hold(self._inside(exchange, request))
+        try:
+            inside = self._inside(exchange, request)
+        except Refusal:
+            # The body of a request that was received for the first time is damaged, cut or too
+            # large: nothing was done, and its sender may try again. It was not opened first: a
+            # body that is held back could outlive the memory of its operation, and replays would
+            # have the server wait for theirs.
+            take_back(self._store, exchange.request.message.op, now=now)
+            raise
+        window.hold(inside)
 
     def prove(self, request: Request) -> None:
         """Open a seal that came to a view that is not sealed: it proves who sent the request.

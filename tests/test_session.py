@@ -710,7 +710,41 @@ def test_a_replayed_operation_is_answered_sealed(app: Flask, caller: SealedCalle
     assert runs == [1]
 
 
-def test_an_operation_whose_body_was_broken_is_used_up(caller: SealedCaller) -> None:
+@pytest.mark.parametrize("method", ["POST", "DELETE"])
+def test_an_operation_whose_body_was_broken_may_be_tried_again(
+    make_session_app: MakeApp, make_caller: MakeCaller, method: str
+) -> None:
+    app = make_session_app(SEALED_MAX_BODY=1000)
+    app.add_url_rule("/echo", "echo", sealed(echo), methods=METHODS)
+    caller = make_caller(app)
+    kind = "application/json" if method == "POST" else None
+    request = Request(method=method, target="/echo", content_type=kind, op=os.urandom(16))
+    attempt = caller.prepare(request, BODY if kind else None)
+    body = attempt.send.body or b""
+    for broken in (b"{}", body[:40] + b"AAAA" + body[44:], b"x" * 1001):
+        refused = problem(caller.deliver(changed(attempt.send, body=broken)))
+        assert refused in ("malformed", "refused", "too-large")
+    assert attempt.open(caller.deliver(attempt.send))[0].status == 200
+    # What was done stays done, whatever body comes with it.
+    for again in (b"{}", body):
+        outer = caller.deliver(changed(attempt.send, body=again))
+        assert attempt.open(outer)[0].status == 409
+
+
+def test_an_operation_whose_stream_broke_in_the_view_is_used_up(caller: SealedCaller) -> None:
+    attempt = caller.prepare(transfer(), stream=True)
+    broken = attempt.open(caller.deliver(attempt.send, [b"\x00" * 40]))
+    again = attempt.open(caller.deliver(attempt.send, [b"\x00" * 40]))
+    assert (broken[0].status, again[0].status) == (400, 409)
+
+
+def test_an_operation_stays_used_up_where_the_store_is_down(
+    caller: SealedCaller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise Unavailable("no store")
+
+    monkeypatch.setattr(MemoryStore, "remove", fail)
     attempt = caller.prepare(transfer(), BODY)
     assert problem(caller.deliver(changed(attempt.send, body=b"{}"))) == "malformed"
     assert attempt.open(caller.deliver(attempt.send))[0].status == 409

@@ -6,6 +6,7 @@ keeps it for one process.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from heapq import heappop, heappush
 from threading import Lock
 from typing import Protocol
@@ -45,6 +46,14 @@ class ReplayStore(Protocol):
             remember the operation; or cannot answer, or cannot keep it.
         """
 
+    def remove(self, op: bytes, *, now: int) -> None:
+        """Take an operation out that the caller has added, and that nothing was done of.
+
+        :param op: the operation's name.
+        :param now: what it was added with.
+        :raises Unavailable: where the store cannot answer; it may then remember it for longer.
+        """
+
 
 def is_safe(method: str) -> bool:
     """Whether a method is safe (RFC 9110, section 9.2.1); an unknown one is not."""
@@ -76,6 +85,19 @@ def check_once(store: ReplayStore, op: bytes | None, *, iat: int, now: int) -> N
         raise Replayed
 
 
+def take_back(store: ReplayStore, op: bytes | None, *, now: int) -> None:
+    """Let an operation be tried again, where its message broke before anything was done. Call it
+    only where :func:`check_once` has let this very attempt pass, and the view can run no more.
+
+    :param op: the operation's name, ``None`` where there was none to remember.
+    :param now: what :func:`check_once` was given.
+    """
+    # Where the store cannot answer, the operation stays used up: its outcome is unknown.
+    with suppress(Unavailable):
+        if op is not None:
+            store.remove(op, now=now)
+
+
 class MemoryStore:
     """Remembers operations of one process.
 
@@ -88,8 +110,9 @@ class MemoryStore:
     def __init__(self, now: int, most: int = 1_000_000) -> None:
         self._begun = now
         self._most = most
-        self._ops: set[bytes] = set()
-        # When each operation was added, and its name; a heap, because clocks are set back too.
+        # Each operation, and when it was added.
+        self._ops: dict[bytes, int] = {}
+        # The same by time, with what was taken out since; a heap, because clocks are set back too.
         self._ages: list[tuple[int, bytes]] = []
         self._lock = Lock()
 
@@ -100,15 +123,21 @@ class MemoryStore:
                 raise Unavailable(JUST_BEGUN)
             if op in self._ops:
                 return False
-            if len(self._ops) >= self._most:
+            if len(self._ages) >= self._most:
                 raise Unavailable("The service remembers as many operations as it can hold.")
-            self._ops.add(op)
+            self._ops[op] = now
             heappush(self._ages, (now, op))
             return True
+
+    def remove(self, op: bytes, *, now: int) -> None:
+        with self._lock:
+            if self._ops.get(op) == now:
+                del self._ops[op]
 
     def _forget(self, now: int) -> None:
         while self._ages and self._ages[0][0] <= now - REMEMBERED:
             added, op = heappop(self._ages)
-            self._ops.remove(op)
+            if self._ops.get(op) == added:  # It may have been taken out, and added anew.
+                del self._ops[op]
             # Should the clock be set back, what was forgotten too early could be fresh again.
             self._begun = max(self._begun, added)

@@ -122,6 +122,18 @@ class Server(Protocol):
         """
 
 
+def _ask(server: Server, *command: str | bytes | int) -> object:
+    """A server's answer to one command.
+
+    :raises Unavailable: where there is none.
+    """
+    try:
+        return server.run(*command)
+    except (RedisError, OSError) as error:
+        problem = f"{type(error).__name__}: {error}"
+    raise unavailable(problem)
+
+
 class RedisStore:
     """Remembers operations in one key of Redis. Threads, processes and machines may share it.
 
@@ -146,6 +158,9 @@ class RedisStore:
             return answer == _FIRST
         raise unavailable(problem)
 
+    def remove(self, op: bytes, *, now: int) -> None:  # noqa: ARG002 - another store needs it
+        _ask(self._server, "ZREM", self._key, op)
+
     def _run(self, op: bytes, since: int, now: int) -> object:
         arguments = (1, self._key, op, since, now)
         with suppress(NoScriptError):
@@ -169,23 +184,17 @@ class RedisRevocations:
         said: list[str | int] = []
         for one in revocations:
             said += (one.to_text(), one.exp)
-        self._ask("EVAL", _REVOKE, 2, self._numbers, self._ends, now, *said)
+        _ask(self._server, "EVAL", _REVOKE, 2, self._numbers, self._ends, now, *said)
 
     def since(self, number: int) -> list[tuple[int, Revocation]]:
-        answer = self._ask("ZRANGEBYSCORE", self._numbers, number, "+inf", "WITHSCORES")
+        command = "ZRANGEBYSCORE", self._numbers, number, "+inf", "WITHSCORES"
+        answer = _ask(self._server, *command)
         problem = f"it is no Redis: {type(answer).__name__}"
         if isinstance(answer, list):
             try:
                 return [_numbered(*pair) for pair in zip(*[iter(answer)] * 2, strict=True)]
             except (ValueError, AttributeError):
                 problem = f"{self._numbers!r} has something else than revocations"
-        raise unavailable(problem)
-
-    def _ask(self, *command: str | bytes | int) -> object:
-        try:
-            return self._server.run(*command)
-        except (RedisError, OSError) as error:
-            problem = f"{type(error).__name__}: {error}"
         raise unavailable(problem)
 
 

@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 from urllib.parse import quote
 
 from ..errors import ConfigError, Unavailable
@@ -52,6 +52,7 @@ _ADD = (
 )
 _BEGUN = "SELECT begun FROM life WHERE name = ?"
 _SEEN = "SELECT 1 FROM age CROSS JOIN op WHERE op.age = age.age AND op.name = ?"
+_REMOVE = "DELETE FROM op WHERE age = ? AND name = ?"
 _NEW_AGE = "INSERT OR IGNORE INTO age VALUES (?)"
 _OLD = f"SELECT age, name FROM op WHERE age < ? ORDER BY age, name LIMIT {2 * _BATCH}"  # noqa: S608
 _NEWEST_OLD = f"SELECT max(age) FROM ({_OLD})"  # noqa: S608
@@ -60,6 +61,8 @@ _FORGET = f"DELETE FROM op WHERE (age, name) IN ({_OLD})"  # noqa: S608
 _FORGET_AGES = (
     "DELETE FROM age WHERE age < ? AND NOT EXISTS (SELECT 1 FROM op WHERE op.age = age.age)"
 )
+
+T = TypeVar("T")
 
 #: What a process has of its parent's after a fork: neither used nor closed, since closing could
 #: take the parent's locks and journal away.
@@ -97,15 +100,13 @@ class SqliteStore:
         )
 
     def add(self, op: bytes, *, since: int, now: int) -> bool:
-        try:
-            begun, added = self._add(op, since, now)
-        except (sqlite3.Error, OSError) as error:
-            problem = f"{type(error).__name__}: {error}"
-        else:
-            if begun is not None and since <= begun:
-                raise Unavailable(JUST_BEGUN)
-            return added
-        raise unavailable(problem)
+        begun, added = self._do(_File.add, op, since, now)
+        if begun is not None and since <= begun:
+            raise Unavailable(JUST_BEGUN)
+        return added
+
+    def remove(self, op: bytes, *, now: int) -> None:
+        self._do(_File.remove, op, now)
 
     def close(self) -> None:
         """Close what is idle."""
@@ -113,15 +114,24 @@ class SqliteStore:
         while idle:
             idle.pop().close()
 
-    def _add(self, op: bytes, since: int, now: int) -> tuple[int | None, bool]:
-        file = self._take()
+    def _do(self, work: Callable[..., T], *values: object) -> T:
+        """Have a connection do something.
+
+        :raises Unavailable: where it cannot.
+        """
         try:
-            answer = file.add(op, since, now)
-        except BaseException:
-            file.close()
-            raise
-        self._own().append(file)
-        return answer
+            file = self._take()
+            try:
+                answer = work(file, *values)
+            except BaseException:
+                file.close()
+                raise
+        except (sqlite3.Error, OSError) as error:
+            problem = f"{type(error).__name__}: {error}"
+        else:
+            self._own().append(file)
+            return answer
+        raise unavailable(problem)
 
     def _own(self) -> list[_File]:
         if self._idle[0] != os.getpid():
@@ -211,6 +221,10 @@ class _File:
             self._forget(age - 1)
         self._calls += 1
         return self._try(age, op, since) or self._try(age, op, since) or self._lost()
+
+    def remove(self, op: bytes, now: int) -> None:
+        """Take an operation out."""
+        self._run(_REMOVE, (now // REMEMBERED, op))
 
     def _try(self, age: int, op: bytes, since: int) -> tuple[int | None, bool] | None:
         """Try to add an operation. Where its five minutes are new, that is recorded instead."""

@@ -94,6 +94,16 @@ def test_a_full_store_refuses_rather_than_forgets() -> None:
     check_once(store, b"more", iat=NOW + 301, now=NOW + 301)
 
 
+def test_what_was_taken_out_takes_room_until_it_would_be_forgotten() -> None:
+    store = MemoryStore(0, most=3)
+    for _ in range(3):
+        assert store.add(OP, since=1, now=NOW)
+        store.remove(OP, now=NOW)
+    with pytest.raises(Unavailable):
+        store.add(OP, since=1, now=NOW)
+    assert store.add(OP, since=NOW + 1, now=NOW + 300)
+
+
 def test_a_store_takes_as_many_as_it_says() -> None:
     store = MemoryStore(0, most=100)
     for number in range(100):
@@ -146,6 +156,9 @@ class _Broken:
 
     def add(self, op: bytes, *, since: int, now: int) -> bool:
         assert (op, since, now) == (OP, NOW - 130, NOW + 1)
+        raise Unavailable("no store")
+
+    def remove(self, op: bytes, *, now: int) -> None:
         raise Unavailable("no store")
 
 

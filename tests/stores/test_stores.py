@@ -12,7 +12,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from flask_sealed.errors import Refusal, Replayed, Unavailable
-from flask_sealed.protocol.replay import GIVE_UP, NEWEST, OLDEST, ReplayStore, check_once
+from flask_sealed.protocol.replay import (
+    GIVE_UP,
+    NEWEST,
+    OLDEST,
+    ReplayStore,
+    check_once,
+    take_back,
+)
 
 from .conftest import LATER, MakeStore
 
@@ -73,6 +80,24 @@ def test_a_clock_that_was_ahead_lets_no_operation_happen_twice(store: ReplayStor
         check_once(store, OP, iat=LATER, now=LATER)
 
 
+def test_what_was_taken_out_may_be_tried_again_and_is_remembered_as_long(
+    store: ReplayStore,
+) -> None:
+    others = [os.urandom(16) for _ in range(100)]
+    check_once(store, OP, iat=LATER, now=LATER)
+    check_once(store, others[0], iat=LATER, now=LATER)
+    take_back(store, OP, now=LATER)
+    check_once(store, OP, iat=LATER + 100, now=LATER + 100)
+    take_back(store, None, now=LATER + 100)
+    take_back(store, os.urandom(16), now=LATER)  # another time, or never added
+    with pytest.raises(Replayed):
+        check_once(store, others[0], iat=LATER + 100, now=LATER + 100)
+    for op in others[1:]:  # which forgets what was added first
+        check_once(store, op, iat=LATER + 310, now=LATER + 310)
+    with pytest.raises(Replayed):
+        check_once(store, OP, iat=LATER + 310, now=LATER + 310)
+
+
 _attempts = st.lists(
     st.tuples(
         st.integers(0, 3),  # which operation
@@ -80,6 +105,7 @@ _attempts = st.lists(
             st.integers(0, 200), st.sampled_from([-3600, -301, -299, 299, 300, 301, 600, 3600])
         ),
         st.integers(-OLDEST, NEWEST),  # the client's clock
+        st.booleans(),  # whether its body breaks
     ),
     max_size=40,
 )
@@ -88,16 +114,19 @@ _attempts = st.lists(
 @settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(attempts=_attempts)
 def test_no_operation_happens_twice_while_its_client_tries(
-    make_store: MakeStore, attempts: list[tuple[int, int, int]]
+    make_store: MakeStore, attempts: list[tuple[int, int, int, bool]]
 ) -> None:
     """Whatever the server's clock does."""
     store, now = make_store(), LATER
     done: dict[int, int] = {}
-    for number, seconds, ahead in attempts:
+    for number, seconds, ahead, breaks in attempts:
         now += seconds
         try:
             check_once(store, bytes([number]) * 16, iat=now + ahead, now=now)
         except Refusal:
+            continue
+        if breaks:
+            take_back(store, bytes([number]) * 16, now=now)
             continue
         assert now + ahead > done.get(number, 0) + GIVE_UP
         done[number] = now + ahead
