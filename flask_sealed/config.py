@@ -62,6 +62,9 @@ class Settings:
     audience: str
     #: The path below which the extension's own views are.
     prefix: str
+    #: The host of these and of all views of sessions, or their subdomain; empty where rules name
+    #: none.
+    host: str
     #: How long a session lasts, in seconds.
     lifetime: int
     #: The request headers that may travel sealed, in lower case.
@@ -101,6 +104,7 @@ def load(app: Flask) -> Settings:
         keyring=None,
         audience=_audience(app, local, sessions),
         prefix=_read(config, "SEALED_PREFIX", _prefix, "/sealed"),
+        host=_host(app, sessions),
         lifetime=_read(config, "SEALED_SESSION_LIFETIME", _lifetime, 3600),
         headers=REQUEST_HEADERS | _read(config, "SEALED_HEADERS", _headers, _NO_HEADERS),
         public_paths=_read(config, "SEALED_PUBLIC_PATHS", _public_paths, ()),
@@ -138,6 +142,7 @@ _KNOWN = (
     "SEALED_AUDIENCE",
     "SEALED_ENABLED",
     "SEALED_HEADERS",
+    "SEALED_HOST",
     "SEALED_KEYRING",
     "SEALED_KEYRING_KEY",
     "SEALED_LEVEL3_KEY",
@@ -332,6 +337,36 @@ _PREFIX = re.compile(r"(/(?!\.+(/|$))[A-Za-z0-9._~-]+)+")
 def _prefix(value: object) -> str:
     if not isinstance(value, str) or not _PREFIX.fullmatch(value):
         raise ConfigError(f"{value!r} is no path such as '/sealed'")
+    return value
+
+
+# As rules have it, since that is what a request's host is compared with.
+_HOST = re.compile(r"([a-z0-9._-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?")
+
+
+def _host(app: Flask, sessions: bool) -> str:
+    host = _read(app.config, "SEALED_HOST", _host_name, None)
+    by_host = app.url_map.host_matching
+    if host is not None and not by_host and not app.subdomain_matching:
+        raise ConfigError(
+            "SEALED_HOST is set, and this application tells neither hosts nor subdomains apart:"
+            " leave the setting away"
+        )
+    if host is None and by_host and sessions:
+        raise ConfigError(
+            "SEALED_HOST is not set, and this application has `host_matching`: set it to the host"
+            " of the sealed views, as their rules have it; clients make their handshakes there"
+        )
+    # What a rule has that names none.
+    return host or ("" if by_host else app.url_map.default_subdomain)
+
+
+def _host_name(value: object) -> str | None:
+    if not isinstance(value, str) or not _HOST.fullmatch(value):
+        raise ConfigError(
+            f"{value!r} is neither a host such as 'bank.example' nor a subdomain such as 'api', in"
+            " small letters and without variables"
+        )
     return value
 
 

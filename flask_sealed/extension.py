@@ -343,7 +343,7 @@ class _ServerSide:
             has the path of one of the extension's own.
         """
         check_views(app)
-        check_hosts(app, policies, self.settings.profile, own=OWN)
+        check_hosts(app, policies, self.settings)
         for (endpoint, method), policy in policies.items():
             name = policy.profile or self.settings.profile
             try:

@@ -12,7 +12,7 @@ from flask import Blueprint, Flask, request
 from flask.views import View
 from werkzeug.routing import Rule
 
-from .config import ProfileName, check_profile
+from .config import ProfileName, Settings, check_profile
 from .errors import ConfigError
 from .window import Window, demand_window, leaving_view
 
@@ -181,45 +181,36 @@ def read_policies(app: Flask) -> Policies:
     return table
 
 
-def check_hosts(app: Flask, policies: Policies, profile: ProfileName, *, own: str) -> None:
+def host_of(rule: Rule) -> str:
+    """The host that a rule names, or the subdomain: whichever its application tells apart."""
+    return (rule.host if rule.map.host_matching else rule.subdomain) or ""
+
+
+def check_hosts(app: Flask, policies: Policies, settings: Settings) -> None:
     """Make sure that no header decides which sealed view a request reaches.
 
     A seal names the path, and the audience stands for the host: anyone on the way can change
-    ``Host``. So all views of sessions have one host, or one subdomain, without variables.
+    ``Host``. So all views of sessions, those of this package among them, have one host, or one
+    subdomain, which has no variables.
 
-    :param profile: the application's.
-    :param own: what the endpoints of this package's own views begin with.
-    :raises ConfigError: where they have more.
+    :raises ConfigError: where one has another.
     """
-    hosts = _hosts_of_sessions(app, policies, profile, own)
-    for host, endpoint in hosts.items():
-        if "<" in host:
-            raise ConfigError(
-                f"the sealed view {endpoint!r} has the host {host!r}, whose variables are not"
-                " sealed: take them from the path"
-            )
-    if len(hosts) > 1:
-        raise ConfigError(
-            f"the sealed views {sorted(hosts.values())} have hosts of their own, and a seal does"
-            " not name the host: give all one, or make each host an application with an audience"
-            " of its own"
-        )
-
-
-def _hosts_of_sessions(
-    app: Flask, policies: Policies, profile: ProfileName, own: str
-) -> dict[str, str]:
-    """The hosts of sealed views, each with an endpoint; none where Flask does not ask for it."""
-    by_host = app.url_map.host_matching
-    if not by_host and not app.subdomain_matching:
-        return {}
-    hosts: dict[str, str] = {}
+    if not app.url_map.host_matching and not app.subdomain_matching:
+        return
     for rule in app.url_map.iter_rules():
-        for method in () if rule.endpoint.startswith(own) else rule.methods or ():
-            policy = policies.get((rule.endpoint, method))
-            if policy is not None and (policy.profile or profile) == "session":
-                hosts[(rule.host if by_host else rule.subdomain) or ""] = rule.endpoint
-    return hosts
+        host = host_of(rule)
+        if host != settings.host and _is_of_sessions(rule, policies, settings):
+            raise ConfigError(
+                f"the sealed view {rule.endpoint!r} has the host or subdomain {host!r}, and those"
+                f" of sealed views is {settings.host!r}. A seal does not name it, so all have one,"
+                " without variables: give this view the same, set SEALED_HOST to it, or make each"
+                " host an application with an audience of its own"
+            )
+
+
+def _is_of_sessions(rule: Rule, policies: Policies, settings: Settings) -> bool:
+    found = (policies.get((rule.endpoint, method)) for method in rule.methods or ())
+    return any(policy and (policy.profile or settings.profile) == "session" for policy in found)
 
 
 def is_automatic(rule: Rule, method: str) -> bool:

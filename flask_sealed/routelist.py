@@ -12,7 +12,7 @@ from werkzeug.routing import Rule
 
 from .config import Settings
 from .errors import ConfigError
-from .policy import Policies, Policy
+from .policy import Policies, Policy, host_of
 from .targets import public_path
 
 # A rule's variable: `<name>`, `<converter:name>` or `<converter(arguments):name>`.
@@ -52,7 +52,9 @@ def _sealed(
             policy = policies.get((rule.endpoint, method))
             if policy is not None:
                 ways.setdefault(policy, []).append(method)
-        path = _public_rule(mounted + rule.rule, settings) if ways else None
+        # Those of another host are not the service's that this list is of.
+        listed = ways and (host_of(rule) == settings.host or "<" in host_of(rule))
+        path = _public_rule(mounted + rule.rule, settings) if listed else None
         for policy, methods in ways.items():
             for template in [] if path is None else _templates(rule, path):
                 yield {
@@ -75,7 +77,7 @@ def _exceptions(
     Their rules have no variables, and so go before those that have, where the host is the same.
     """
     for rule in app.url_map.iter_rules():
-        if "<" in rule.rule or rule.subdomain or rule.host or rule.websocket:
+        if "<" in rule.rule or host_of(rule) != settings.host or rule.websocket:
             continue
         public = _public_rule(mounted + rule.rule, settings)
         path = quote(public or "", safe="/")

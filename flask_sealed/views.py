@@ -18,7 +18,7 @@ from .bodies import read_body
 from .config import Settings
 from .errors import ConfigError, Refusal, Unavailable
 from .keysource import LiveRing
-from .policy import Policies, sealed
+from .policy import Policies, host_of, sealed
 from .protocol.encoding import Members, json_decode
 from .protocol.flow import MOST_REPLY
 from .protocol.handshake import answer_hello
@@ -55,8 +55,11 @@ def add_views(
     :param now: tells the seconds since 1970.
     """
     blueprint = Blueprint(OWN_BLUEPRINT, __name__, url_prefix=settings.prefix)
+    where: dict[str, Any] = {
+        "host" if app.url_map.host_matching else "subdomain": settings.host,
+    }
 
-    @blueprint.post("/session")
+    @blueprint.post("/session", **where)
     def session() -> Response:
         try:
             return _agree(app, settings, keyring, revocations, now())
@@ -66,14 +69,14 @@ def add_views(
             hide_locals(app, error)
             raise
 
-    @blueprint.get("/routes")
+    @blueprint.get("/routes", **where)
     @sealed(profile="session")
     def routes() -> dict[str, Any]:
         return {"routes": list_routes(app, settings, policies(app), mount(request.environ))}
 
     for name in sorted(_MODULES):
         view = partial(serve_module, name)
-        blueprint.add_url_rule(f"/{name}", name.partition(".")[0], view)
+        blueprint.add_url_rule(f"/{name}", name.partition(".")[0], view, **where)
     if OWN_BLUEPRINT in app.blueprints:
         raise ConfigError(
             f"the application has a blueprint {OWN_BLUEPRINT!r} already, which is the name of"
@@ -87,10 +90,9 @@ def check_views(app: Flask) -> None:
 
     :raises ConfigError: where one has: Flask would heed one of them alone.
     """
-    own = [rule for rule in app.url_map.iter_rules() if _is_own(rule)]
-    paths = {rule.rule for rule in own}
+    own = {(host_of(rule), rule.rule) for rule in app.url_map.iter_rules() if _is_own(rule)}
     for rule in app.url_map.iter_rules():
-        if rule.rule in paths and not _is_own(rule):
+        if (host_of(rule), rule.rule) in own and not _is_own(rule):
             raise ConfigError(
                 f"the view {rule.endpoint!r} has the path {rule.rule!r}, which is one of"
                 " Flask-Sealed's own: give it another, or set SEALED_PREFIX to a path that is free"

@@ -51,12 +51,22 @@ def ring() -> KeyRing:
     return ring.add(Key(kid=PSK, purpose="psk", material=os.urandom(32)))
 
 
+def make_flask(matching: str) -> Flask:
+    """An application that tells hosts or subdomains apart, or neither."""
+    return Flask(
+        "tests.app",
+        static_folder=None if matching == "host" else "static",
+        host_matching=matching == "host",
+        subdomain_matching=matching == "subdomain",
+    )
+
+
 @pytest.fixture
 def make_session_app(ring: KeyRing) -> MakeApp:
     """Makes applications with a `Sealed` in the session profile, as they run in production."""
 
-    def make(**settings: object) -> Flask:
-        app = Flask("tests.app")
+    def make(matching: str = "none", **settings: object) -> Flask:
+        app = make_flask(matching)
         app.config.update(
             SEALED_AUDIENCE=AUDIENCE,
             SEALED_KEYRING=ring.to_json().decode(),

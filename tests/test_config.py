@@ -15,7 +15,8 @@ from flask_sealed.keyfile import create_keyring, read_keyring
 from flask_sealed.protocol.keys import KeyRing
 from flask_sealed.protocol.messages import REQUEST_HEADERS
 
-from .conftest import AUDIENCE, MakeApp
+from .conftest import AUDIENCE, MakeApp, make_flask
+from .peer import Peer
 from .protocol.test_keys import variables
 
 KEY = os.urandom(32).hex()
@@ -216,6 +217,7 @@ BAD: dict[str, list[object]] = {
     "SEALED_KEYRING_KEY": ["00", b"x" * 32, "00" * 32],
     "SEALED_RELOAD": [0, 0.09, 3601, True, "1", timedelta(hours=2)],
     "SEALED_AUDIENCE": ["", "x" * 256, "ü" * 128, b"bank", 1, "\ud800"],
+    "SEALED_HOST": ["", "Bank.example", "<tenant>", "a/b", "a b", "a:x", "a:123456", "[::g]", 5],
     "SEALED_PREFIX": ["", "/", "sealed", "/sealed/", "//x", "/a b", "/<x>", "/..", "/a/./b", 1],
     "SEALED_SESSION_LIFETIME": [
         *(59, 43_201, "3600", True, float("nan"), float("inf"), -60),
@@ -231,6 +233,25 @@ BAD: dict[str, list[object]] = {
     "SEALED_REQUIRE_HTTPS": ["false", 1],
     "SEALED_MASK_EXCEPTIONS": ["true", 1],
 }
+
+
+@pytest.mark.parametrize("host", ["bank.example", "localhost:5000", "[::1]:5000", "xn--bcher-kva"])
+@pytest.mark.parametrize("matching", ["host", "subdomain"])
+def test_hosts(make_session_app: MakeApp, matching: str, host: str) -> None:
+    app = make_session_app(matching, SEALED_HOST=host)
+    assert app.extensions["sealed"].settings.host == host
+
+
+def test_a_host_is_demanded_where_one_is_told_from_others_and_there_alone(
+    make_session_app: MakeApp, peer: Peer
+) -> None:
+    for matching, settings in (("host", {}), ("none", {"SEALED_HOST": "bank.example"})):
+        with pytest.raises(ConfigError):
+            make_session_app(matching, **settings)
+    assert make_session_app("subdomain").extensions["sealed"].settings.host == ""
+    level3 = make_flask("host")
+    level3.config.update(SEALED_PROFILE="level3", SEALED_LEVEL3_KEY=peer.secret.hex())
+    Sealed(level3)
 
 
 @pytest.mark.parametrize(

@@ -219,9 +219,7 @@ def test_a_rule_for_all_methods_cannot_be_sealed(make_app: MakeApp) -> None:
 def test_no_header_decides_which_sealed_view_is_reached(
     make_session_app: MakeApp, matching: str, hosts: tuple[str, ...]
 ) -> None:
-    app = make_session_app(PROPAGATE_EXCEPTIONS=True)
-    app.url_map.host_matching = matching == "host"
-    app.subdomain_matching = matching == "subdomain"
+    app = make_session_app(matching, SEALED_HOST="a", PROPAGATE_EXCEPTIONS=True)
     for number, host in enumerate(hosts):
         where: dict[str, Any] = {matching: host}
         app.add_url_rule("/x", f"x{number}", sealed(lambda **_: "x"), **where)
@@ -233,9 +231,10 @@ def test_no_header_decides_which_sealed_view_is_reached(
 def test_one_host_of_all_sealed_views(
     make_session_app: MakeApp, peer: Peer, matching: str
 ) -> None:
-    app = make_session_app(PROPAGATE_EXCEPTIONS=True, SEALED_LEVEL3_KEY=peer.secret.hex())
-    app.url_map.host_matching = matching == "host"
-    app.subdomain_matching = matching == "subdomain"
+    settings = {"PROPAGATE_EXCEPTIONS": True, "SEALED_LEVEL3_KEY": peer.secret.hex()}
+    if matching != "none":
+        settings["SEALED_HOST"] = "b"
+    app = make_session_app(matching, **settings)
     kind = "subdomain" if matching == "none" else matching
     for number, host in enumerate(("a", "b")):
         where: dict[str, Any] = {kind: host}

@@ -12,7 +12,7 @@ from werkzeug.routing import BaseConverter
 from flask_sealed import sealed
 
 from .conftest import MakeApp, MakeCaller
-from .driver import SealedCaller
+from .driver import FlaskWire, SealedCaller
 
 
 class Pair(BaseConverter):
@@ -111,6 +111,37 @@ def test_routes_of_an_application_that_is_mounted(
     listed = caller.get("/api/sealed/routes").json()["routes"]
     assert {row["path"] for row in listed} == {"/api/cards/{name}", "/api/sealed/routes"}
     assert caller.get("/api/cards/x").content == b"x"
+
+
+@pytest.mark.parametrize("matching", ["host", "subdomain"])
+def test_routes_are_those_of_the_host_of_sealed_views(
+    make_session_app: MakeApp, make_caller: MakeCaller, peer: Any, matching: str
+) -> None:
+    app = make_session_app(
+        matching,
+        SEALED_HOST="api.localhost" if matching == "host" else "api",
+        SEALED_LEVEL3_KEY=peer.secret.hex(),
+        SERVER_NAME="localhost",
+    )
+    old = sealed(profile="level3")(lambda **_: "x")
+    for host, path, view in (
+        ("api", "/a/<name>", sealed(lambda name: name)),
+        ("api", "/a/open", lambda: "up"),
+        ("www", "/a/other", lambda: "up"),
+        ("www", "/there", old),
+        ("<tenant>", "/anywhere", old),
+    ):
+        where: dict[str, Any] = {matching: f"{host}.localhost" if matching == "host" else host}
+        app.add_url_rule(path, path, view, **where)
+    caller = make_caller(app)
+    caller.wire = FlaskWire(app, HTTP_HOST="api.localhost")
+    profiles = {path: row[0]["profile"] for path, row in rows(caller).items()}
+    assert profiles == {
+        "/sealed/routes": "session",
+        "/a/{name}": "session",
+        "/a/open": "clear",
+        "/anywhere": "level3",
+    }
 
 
 def test_views_in_clear_that_a_template_matches_are_exceptions(

@@ -18,11 +18,12 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 import flask_sealed
-from flask_sealed import ConfigError, Sealed, views
+from flask_sealed import ConfigError, Sealed, Untrusted, sealed, views
 from flask_sealed.protocol.flow import Send, Sessions
 from flask_sealed.protocol.keys import KeyRing
 
 from .conftest import AUDIENCE, MakeApp, MakeCaller
+from .driver import FlaskWire
 from .peer import problem
 
 SESSION = "/sealed/session"
@@ -176,6 +177,30 @@ def test_another_prefix(make_session_app: MakeApp, make_caller: MakeCaller) -> N
     assert app.test_client().post(SESSION).status_code == 404
     caller = make_caller(app, prefix="/keys/v1")
     assert caller.get("/keys/v1/routes").status == 200
+
+
+@pytest.mark.parametrize("matching", ["host", "subdomain"])
+def test_one_host_has_these_and_the_sealed_views(
+    make_session_app: MakeApp, make_caller: MakeCaller, matching: str
+) -> None:
+    host, other = ("api.localhost", "www.localhost") if matching == "host" else ("api", "www")
+    app = make_session_app(matching, SEALED_HOST=host, SERVER_NAME="localhost")
+    where: dict[str, Any] = {matching: host}
+    elsewhere: dict[str, Any] = {matching: other}
+    app.add_url_rule("/x", "x", sealed(lambda: "x"), **where)
+    app.add_url_rule("/x", "clear", lambda: "clear", **elsewhere)
+    app.add_url_rule("/sealed/client.js", "own", lambda: "own", **elsewhere)
+    caller = make_caller(app)
+    caller.wire = FlaskWire(app, HTTP_HOST="api.localhost")
+    assert caller.get("/x").content == b"x"
+    client = app.test_client()
+    assert client.get("/sealed/client.js", base_url="http://api.localhost").data[:3] != b"own"
+    assert client.get("/sealed/client.js", base_url="http://www.localhost").data == b"own"
+    assert post(client, hello(), base_url="http://www.localhost").status_code == 404
+    # Who changes the host gets no other answer taken for the sealed one.
+    caller.wire = FlaskWire(app, HTTP_HOST="www.localhost")
+    with pytest.raises(Untrusted):
+        caller.get("/x")
 
 
 @pytest.mark.parametrize("rule", ["/sealed/session", "/sealed/routes", "/sealed/client.js"])

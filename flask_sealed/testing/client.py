@@ -183,6 +183,14 @@ class SealedClient(FlaskClient):
             random=self.random,
         )
 
+    def host_of_handshakes(self) -> str:
+        """The host of the extension's own views; empty where all hosts have them."""
+        app, host = self.application, self._side.settings.host
+        if app.url_map.host_matching:
+            return str(host)
+        name = app.config["SERVER_NAME"] if app.subdomain_matching else None
+        return f"{host}.{name}".lstrip(".") if name else ""
+
     def _run_level3(self, environ: dict[str, Any], policy: Policy) -> Parts:
         key = demand_level3_key(self._side.settings.level3_key)
         content = _content(environ)
@@ -266,8 +274,8 @@ class _Wire(Pieces):
         if all(name != "sealed" for name, _ in step.headers):
             # A handshake is no request of the test's: its contexts are not kept.
             environ.pop(_PRESERVE, None)
-            environ |= {"PATH_INFO": step.target, "HTTP_HOST": self._environ.get("HTTP_HOST", "")}
-            environ["RAW_URI"] = step.target
+            host = self._client.host_of_handshakes() or self._environ.get("HTTP_HOST", "")
+            environ |= {"PATH_INFO": step.target, "HTTP_HOST": host, "RAW_URI": step.target}
         # Not the target's path: clients may see another one.
         path, query = environ["RAW_URI"].partition("?")[0], step.target.partition("?")[2]
         environ["RAW_URI"] = environ["REQUEST_URI"] = f"{path}?{query}" if query else path

@@ -336,3 +336,20 @@ def test_other_paths_and_prefixes(make_session_app: MakeApp) -> None:
     assert client.post("/echo", data=SECRET, content_type="text/plain").text == SECRET
     assert client.get("/look?a=1").get_json()["args"] == {"a": "1"}
     assert client.get("/look", base_url="https://bank.example").status_code == 200
+
+
+@pytest.mark.parametrize("matching", ["host", "subdomain"])
+def test_handshakes_go_to_the_host_of_sealed_views(
+    make_session_app: MakeApp, matching: str
+) -> None:
+    host, other = ("api.localhost", "www.localhost") if matching == "host" else ("api", "www")
+    app = make_session_app(matching, SEALED_HOST=host, SERVER_NAME="localhost")
+    where: dict[str, Any] = {matching: host}
+    elsewhere: dict[str, Any] = {matching: other}
+    app.add_url_rule("/x", "x", sealed(lambda: "x"), **where)
+    app.add_url_rule("/who", "who", lambda: {"binding": current.binding}, **elsewhere)
+    client = sealed_client(app)
+    token = {"Authorization": "Bearer x"}
+    who = client.get("/who", base_url="http://www.localhost", headers=token)
+    assert who.get_json()["binding"]
+    assert client.get("/x", base_url="http://api.localhost").data == b"x"
