@@ -1,4 +1,4 @@
-"""Logging in: a password for a token, sealed both ways."""
+"""Logging in, a password for a token, and out. Sealed both ways."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from flask import Blueprint, Flask, abort, request
 from flask_jwt_extended import JWTManager, create_access_token, get_jwt_identity
 from werkzeug.security import check_password_hash, generate_password_hash
 
-from flask_sealed import sealed
+from flask_sealed import current, sealed
 
 from .db import connection
 
@@ -51,6 +51,15 @@ def jwt_required() -> Callable[[V], V]:
     """The library's decorator, with a type: without one, it would take the views' types away."""
     decorator: Callable[[V], V] = flask_jwt_extended.jwt_required()
     return decorator
+
+
+@auth.post("/logout")
+@sealed
+@jwt_required()
+def logout() -> tuple[str, int]:
+    """End the session and all tokens that its client has so far: copies are worth nothing."""
+    current.revoke()
+    return "", 204
 
 
 def customer_id() -> int:

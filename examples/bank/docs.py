@@ -85,6 +85,7 @@ def openapi() -> dict[str, Any]:
         "info": {"title": "Quayside Bank", "version": "1"},
         "paths": {
             "/api/login": {"post": _operation("Log in", "200", _body(who), token=False)},
+            "/api/logout": {"post": _operation("Log out", "204")},
             "/api/accounts": {"get": _operation("The accounts", "200")},
             "/api/payment-details": {"get": _operation("The card", "200")},
             "/api/transfers": {

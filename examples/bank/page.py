@@ -18,6 +18,7 @@ _POLICY = (
 )
 _ENDPOINTS = (
     "auth.login",
+    "auth.logout",
     "accounts",
     "payment_details",
     "transfers",

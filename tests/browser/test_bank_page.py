@@ -313,6 +313,19 @@ def test_the_keyboard_is_enough(page: Page, wire: Wire) -> None:
     expect(page.get_by_label("Customer", exact=True)).to_be_focused()
     expect(page.locator("#customer")).to_be_hidden()
     expect(page.locator("#login-status")).to_have_text("You have logged out.")
+    assert len(wire.calls("/api/logout")) == 1
+
+
+def test_a_page_that_cannot_tell_the_bank_forgets_the_token(page: Page, wire: Wire) -> None:
+    seen(page)
+    page.route("**/api/logout", lambda route: route.abort())
+    with page.expect_console_message():
+        page.get_by_role("button", name="Log out").click()
+    expect(page.locator("#login-status")).to_have_text(
+        "You have logged out here. The bank could not be told."
+    )
+    expect(page.locator("#customer")).to_be_hidden()
+    wire.complaints.clear()
 
 
 def test_the_token_is_nowhere_but_in_memory(page: Page, wire: Wire) -> None:

@@ -238,6 +238,24 @@ def test_a_token_is_of_no_use_to_others(bank: Flask, ada: Customer) -> None:
     assert eve.get("/api/accounts")[0] == 401
 
 
+def test_a_logout_ends_the_token_and_the_session_of_this_client_alone(
+    bank: Flask, ada: Customer
+) -> None:
+    other = Customer(bank).log_in(ADA)
+    assert ada.get("/api/accounts")[0] == 200
+    assert ada.post("/api/logout", None)[0] == 204
+    assert other.get("/api/accounts")[0] == 200
+    ada.client.clear_wire()
+    status, answer = ada.get("/api/accounts")
+    assert (status, answer["type"]) == (401, "urn:flask-sealed:token-unbound")
+    # The old session is unknown, and the client has made another.
+    assert [exchange.request.line.split()[1] for exchange in ada.client.wire] == [
+        "/api/accounts",
+        "/sealed/session",
+        "/api/accounts",
+    ]
+
+
 # --- transfers ---
 
 
@@ -467,7 +485,7 @@ def routes(bank: Flask) -> Callable[..., int]:
 
 
 def test_the_command_line_finds_what_is_sealed(routes: Callable[..., int]) -> None:
-    assert routes("/api/login", "/api/accounts", "/api/payment-details") == 0
+    assert routes("/api/login", "/api/logout", "/api/accounts", "/api/payment-details") == 0
     assert routes("/api/transfers", "/api/kyc", "/api/statement", "/api/balances") == 0
     assert routes("/api/rates") == 1
 

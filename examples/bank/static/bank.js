@@ -67,7 +67,19 @@ async function logIn(form) {
   return "";
 }
 
-function logOut(words = "You have logged out.") {
+/** The bank is told first: the token and the session end there, and so does any copy of them. */
+async function logOut() {
+  let words = "You have logged out.";
+  try {
+    await ask(urls.logout, { method: "POST" });
+  } catch (error) {
+    // Whatever it was, the page forgets the token; a bank that refuses it has ended it already.
+    if (error.status !== 401) words = "You have logged out here. The bank could not be told.";
+  }
+  leave(words);
+}
+
+function leave(words) {
   token = null;
   live?.close();
   clearCalls();
@@ -215,7 +227,7 @@ function onSubmit(formId, statusId, work) {
     try {
       say(status, await work(form));
     } catch (error) {
-      if (error.status === 401 && token) logOut("Your session has ended. Please log in again.");
+      if (error.status === 401 && token) leave("Your session has ended. Please log in again.");
       else say(status, words(error), true);
     } finally {
       button.ariaDisabled = "false";
@@ -241,6 +253,6 @@ onSubmit("transfer-form", "transfer-status", transfer);
 onSubmit("statement-form", "statement-status", showStatement);
 onSubmit("kyc-form", "kyc-status", upload);
 onSubmit("rates-form", "rates-status", showRates);
-byId("log-out").addEventListener("click", () => logOut());
+byId("log-out").addEventListener("click", logOut);
 
 bank().catch((error) => say(byId("login-status"), words(error), true));
