@@ -372,29 +372,23 @@ def _host_name(value: object) -> str | None:
 
 _LEAST_RELOAD = 0.1
 _MOST_RELOAD = 3600
-
-
-def _reload(value: Any) -> float:
-    seconds = value.total_seconds() if isinstance(value, timedelta) else value
-    number = isinstance(seconds, int | float) and not isinstance(seconds, bool)
-    if not number or not _LEAST_RELOAD <= seconds <= _MOST_RELOAD:
-        raise ConfigError(
-            f"it must be {_LEAST_RELOAD} to {_MOST_RELOAD} seconds, or such a timedelta"
-        )
-    return float(seconds)
-
-
 _LEAST_LIFETIME = 60
 
 
-def _lifetime(value: Any) -> int:
+def _reload(value: object) -> float:
+    return _seconds(value, _LEAST_RELOAD, _MOST_RELOAD)
+
+
+def _lifetime(value: object) -> int:
+    return int(_seconds(value, _LEAST_LIFETIME, MOST_LIFETIME))
+
+
+def _seconds(value: Any, least: float, most: float) -> float:
     seconds = value.total_seconds() if isinstance(value, timedelta) else value
     number = isinstance(seconds, int | float) and not isinstance(seconds, bool)
-    if not number or not _LEAST_LIFETIME <= seconds <= MOST_LIFETIME:
-        raise ConfigError(
-            f"it must be {_LEAST_LIFETIME} to {MOST_LIFETIME} seconds, or such a timedelta"
-        )
-    return int(seconds)
+    if not number or not least <= seconds <= most:
+        raise ConfigError(f"it must be {least} to {most} seconds, or such a timedelta")
+    return float(seconds)
 
 
 # A client could smuggle these past a proxy that strips them, or say who it is in another way.

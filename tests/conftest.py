@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -19,6 +19,7 @@ from flask_sealed.protocol.rotation import new_ring
 from .clock import Ticks
 from .driver import FlaskWire, SealedCaller
 from .peer import Peer
+from .redis_server import RedisServer, standing
 
 # A machine that is busy with something else makes no test fail.
 settings.register_profile("unhurried", deadline=None)
@@ -36,6 +37,13 @@ def ticks(monkeypatch: pytest.MonkeyPatch) -> Ticks:
     clock = Ticks()
     monkeypatch.setattr(time, "monotonic", clock)
     return clock
+
+
+@pytest.fixture(scope="session")
+def redis_server() -> Iterator[RedisServer]:
+    """A Redis that many tests share, each with keys of its own."""
+    with standing() as server:
+        yield server
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -112,6 +113,17 @@ class RedisServer:
         except OSError:
             return False
         return answer.startswith((b"+PONG", b"-NOAUTH"))
+
+
+@contextmanager
+def standing() -> Iterator[RedisServer]:
+    """A server in a folder that is gone with it."""
+    # The path of a socket has at most 107 bytes.
+    with (
+        tempfile.TemporaryDirectory(prefix="sealed-") as folder,
+        RedisServer(Path(folder)) as server,
+    ):
+        yield server
 
 
 def _free_port() -> int:

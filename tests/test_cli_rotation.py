@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -17,7 +16,7 @@ from flask_sealed.protocol.encoding import b64u_encode
 from flask_sealed.protocol.keys import CLOCKS, KeyRing
 
 from .conftest import AUDIENCE, MakeApp
-from .redis_server import RedisServer
+from .redis_server import standing
 from .test_cli import flask
 
 Run = Callable[..., Result]
@@ -137,10 +136,7 @@ def test_what_cannot_be_rotated(make_session_app: MakeApp, make_app: MakeApp) ->
 
 
 def test_a_keyring_in_redis(tmp_path: Path, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with (
-        tempfile.TemporaryDirectory(prefix="sealed-") as folder,
-        RedisServer(Path(folder)) as server,
-    ):
+    with standing() as server:
         settings = {
             "SEALED_KEYRING": server.uri,
             "SEALED_KEYRING_KEY": os.urandom(32).hex(),

@@ -176,20 +176,11 @@ def test_what_a_user_replaces_is_for_that_user_only(written: Path) -> None:
     assert mode(written) == 0o600
 
 
-def test_what_root_replaces_of_a_user_is_for_root_only(
-    written: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("root", [NOBODY, os.geteuid()], ids=["root, a user's", "a user, root's"])
+def test_what_one_replaces_of_another_is_for_that_one_only(
+    written: Path, monkeypatch: pytest.MonkeyPatch, root: int
 ) -> None:
-    monkeypatch.setattr(keyfile, "_ROOT", NOBODY)
-    monkeypatch.setattr(os, "geteuid", lambda: NOBODY)
-    written.chmod(0o640)
-    write_keyring(written, ring())
-    assert mode(written) == 0o600
-
-
-def test_what_a_user_puts_in_the_place_of_roots_file_is_for_that_user_only(
-    written: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(keyfile, "_ROOT", os.geteuid())
+    monkeypatch.setattr(keyfile, "_ROOT", root)
     monkeypatch.setattr(os, "geteuid", lambda: NOBODY)
     written.chmod(0o640)
     write_keyring(written, ring())

@@ -1,9 +1,7 @@
 from __future__ import annotations
 
 import os
-import tempfile
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import count
 from pathlib import Path
@@ -31,16 +29,6 @@ _names = count()
 SECRET = os.urandom(32)
 
 
-@pytest.fixture(scope="module")
-def redis() -> Iterator[RedisServer]:
-    # The path of a socket has at most 107 bytes.
-    with (
-        tempfile.TemporaryDirectory(prefix="sealed-") as folder,
-        RedisServer(Path(folder)) as server,
-    ):
-        yield server
-
-
 @pytest.fixture
 def name() -> str:
     return f"service {next(_names)}"
@@ -51,15 +39,15 @@ def key(name: str) -> str:
     return f"flask-sealed:keyring:{name}"
 
 
-def at(redis: RedisServer, name: str, secret: bytes = SECRET) -> RedisSource:
-    place = parse_uri(redis.uri)
+def at(redis_server: RedisServer, name: str, secret: bytes = SECRET) -> RedisSource:
+    place = parse_uri(redis_server.uri)
     assert place is not None
     return redis_source(place, name, AESGCM(secret))
 
 
 @pytest.fixture
-def source(redis: RedisServer, name: str) -> RedisSource:
-    source = at(redis, name)
+def source(redis_server: RedisServer, name: str) -> RedisSource:
+    source = at(redis_server, name)
     source.put(ring())
     return source
 
@@ -70,18 +58,20 @@ def read(source: RedisSource) -> KeyRing:
     return found[1]
 
 
-def test_round_trip(redis: RedisServer, name: str) -> None:
+def test_round_trip(redis_server: RedisServer, name: str) -> None:
     kept = ring()
-    at(redis, name).put(kept)
-    found = at(redis, name).read(None)
+    at(redis_server, name).put(kept)
+    found = at(redis_server, name).read(None)
     assert found is not None
     version, read = found
     assert same(read, kept)
-    assert at(redis, name).read(version) is None
+    assert at(redis_server, name).read(version) is None
 
 
-def test_redis_has_nothing_of_the_keys(redis: RedisServer, source: RedisSource, key: str) -> None:
-    with redis.client() as client:
+def test_redis_has_nothing_of_the_keys(
+    redis_server: RedisServer, source: RedisSource, key: str
+) -> None:
+    with redis_server.client() as client:
         value = client.get(key)
     assert isinstance(value, bytes)
     for one in read(source).keys:
@@ -90,18 +80,20 @@ def test_redis_has_nothing_of_the_keys(redis: RedisServer, source: RedisSource, 
 
 
 def test_another_secret_or_name_opens_nothing(
-    redis: RedisServer, source: RedisSource, name: str, key: str
+    redis_server: RedisServer, source: RedisSource, name: str, key: str
 ) -> None:
     with pytest.raises(ConfigError):
-        at(redis, name, os.urandom(32)).read(None)
-    with redis.client() as client:
+        at(redis_server, name, os.urandom(32)).read(None)
+    with redis_server.client() as client:
         client.copy(key, f"{key}, another")
     with pytest.raises(ConfigError):
-        at(redis, f"{name}, another").read(None)
+        at(redis_server, f"{name}, another").read(None)
 
 
-def test_whatever_is_changed_is_refused(redis: RedisServer, source: RedisSource, key: str) -> None:
-    with redis.client() as client:
+def test_whatever_is_changed_is_refused(
+    redis_server: RedisServer, source: RedisSource, key: str
+) -> None:
+    with redis_server.client() as client:
         value = client.get(key)
         assert isinstance(value, bytes)
         for place in (0, 7, 8, 15, 16, 27, 28, 100, len(value) - 1):
@@ -131,10 +123,10 @@ def test_changes_at_the_same_time_are_all_made(source: RedisSource) -> None:
 
 
 def test_a_ring_that_was_put_back_is_not_used_nor_what_is_made_from_it(
-    redis: RedisServer, source: RedisSource, key: str, name: str, ticks: Ticks
+    redis_server: RedisServer, source: RedisSource, key: str, name: str, ticks: Ticks
 ) -> None:
     live = LiveRing(source, reload=1)
-    with redis.client() as client:
+    with redis_server.client() as client:
         stolen = client.get(key)
         assert isinstance(stolen, bytes)
         source.update(lambda ring: replace_tickets(ring, now=int(time.time()), random=os.urandom))
@@ -144,7 +136,7 @@ def test_a_ring_that_was_put_back_is_not_used_nor_what_is_made_from_it(
         ticks.now += 1
         assert live.ring() is kept
         # A command that starts now knows no better, and makes a newer one from it.
-        at(redis, name).update(lambda ring: ring)
+        at(redis_server, name).update(lambda ring: ring)
         ticks.now += 5
         assert live.ring() is kept
         ticks.now += TOLERANCE
@@ -158,11 +150,11 @@ def test_a_ring_that_was_put_back_is_not_used_nor_what_is_made_from_it(
 
 
 def test_after_a_flush_a_copy_is_restored(
-    redis: RedisServer, source: RedisSource, key: str, ticks: Ticks
+    redis_server: RedisServer, source: RedisSource, key: str, ticks: Ticks
 ) -> None:
     live = LiveRing(source, reload=1)
     kept = live.ring()
-    with redis.client() as client:
+    with redis_server.client() as client:
         client.delete(key)
     ticks.now += 1
     assert live.ring() is kept
@@ -191,15 +183,15 @@ def test_a_redis_that_does_not_answer(name: str, tmp_path: Path) -> None:
 
 
 def test_an_application_with_its_keyring_in_redis(
-    redis: RedisServer,
+    redis_server: RedisServer,
 ) -> None:
-    source = at(redis, AUDIENCE)
+    source = at(redis_server, AUDIENCE)
     source.put(ring())
 
     def make(**settings: object) -> Flask:
         app = Flask("tests.app")
         app.config.update(SEALED_AUDIENCE=AUDIENCE, SEALED_REPLAY_STORE="memory://")
-        app.config.update(SEALED_KEYRING=redis.uri, **settings)
+        app.config.update(SEALED_KEYRING=redis_server.uri, **settings)
         Sealed(app)
         return app
 

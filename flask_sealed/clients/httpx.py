@@ -342,23 +342,14 @@ class _Records(httpx.SyncByteStream, httpx.AsyncByteStream):
 
 
 class _OpenedStream(httpx.SyncByteStream):
-    """An answer's content: opened as it is read, and never complete where it was cut."""
+    """An answer's content, opened as it is read."""
 
     def __init__(self, answer: Answer, wire: _Wire) -> None:
         self._answer = answer
         self._wire = wire
 
     def __iter__(self) -> Iterator[bytes]:
-        if self._answer.content:
-            yield self._answer.content
-        rest = self._answer.rest
-        if rest is None:
-            return
-        while piece := self._wire.read_some():
-            if content := rest.feed(piece):
-                yield content
-        if content := rest.finish():
-            yield content
+        return self._wire.content(self._answer)
 
     def close(self) -> None:
         self._wire.close()

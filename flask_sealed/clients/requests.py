@@ -257,17 +257,8 @@ class _Content(io.RawIOBase):
     def __init__(self, answer: Answer, wire: _Wire) -> None:
         super().__init__()
         self._wire = wire
-        self._pieces = self._open(answer)
+        self._pieces = wire.content(answer)
         self._left = memoryview(b"")
-
-    def _open(self, answer: Answer) -> Generator[bytes]:
-        yield answer.content
-        rest = answer.rest
-        if rest is None:
-            return
-        while piece := self._wire.read_some():
-            yield rest.feed(piece)
-        yield rest.finish()
 
     def readable(self) -> bool:
         return True

@@ -445,6 +445,19 @@ class Pieces:
         """Some of the body, none at its end."""
         return next((piece for piece in self._pieces if piece), b"")
 
+    def content(self, answer: Answer) -> Generator[bytes]:
+        """An answer's content: opened as it is read, and never complete where it was cut."""
+        if answer.content:
+            yield answer.content
+        rest = answer.rest
+        if rest is None:
+            return
+        while piece := self.read_some():
+            if content := rest.feed(piece):
+                yield content
+        if content := rest.finish():
+            yield content
+
 
 class Lock(Protocol):
     """A lock of the standard library."""

@@ -317,19 +317,7 @@ class _Opened:
 
     def __init__(self, answer: Answer, wire: _Wire) -> None:
         self._wire = wire
-        self._pieces = self._open(answer)
-
-    def _open(self, answer: Answer) -> Iterator[bytes]:
-        if answer.content:
-            yield answer.content
-        rest = answer.rest
-        if rest is None:
-            return
-        while piece := self._wire.read_some():
-            if content := rest.feed(piece):
-                yield content
-        if content := rest.finish():
-            yield content
+        self._pieces = wire.content(answer)
 
     def __iter__(self) -> Iterator[bytes]:
         return self._pieces

@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,7 +18,7 @@ from flask_sealed.protocol.messages import Request
 from flask_sealed.protocol.revocation import Revocation
 from flask_sealed.stores import open_revocations
 
-from ..redis_server import RedisServer
+from ..redis_server import RedisServer, standing
 from . import process
 from .conftest import AUDIENCE, Service, Start, pins, settings
 
@@ -30,11 +29,7 @@ MANY = 40
 
 @pytest.fixture
 def redis() -> Iterator[RedisServer]:
-    # The path of a socket has at most 107 bytes.
-    with (
-        tempfile.TemporaryDirectory(prefix="sealed-") as folder,
-        RedisServer(Path(folder)) as server,
-    ):
+    with standing() as server:
         yield server
 
 

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -26,17 +25,6 @@ def begun(store: ReplayStore) -> ReplayStore:
     with suppress(Unavailable):
         store.add(b"0" * 16, since=0, now=int(time.time()))
     return store
-
-
-@pytest.fixture(scope="session")
-def redis_server() -> Iterator[RedisServer]:
-    """A Redis that many tests share, each with keys of its own."""
-    # The path of a socket has at most 107 bytes.
-    with (
-        tempfile.TemporaryDirectory(prefix="sealed-") as folder,
-        RedisServer(Path(folder)) as server,
-    ):
-        yield server
 
 
 MakeStore = Callable[[], ReplayStore]
