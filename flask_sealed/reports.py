@@ -1,4 +1,5 @@
-"""What those who report an exception are shown: no variables, and no text where it is masked.
+"""What those who report an exception are shown: no variables, and no text where it is masked; and
+of others' text, what does no harm where it is read.
 
 Monitoring copies the variables of an exception's frames, and its message often quotes input.
 """
@@ -29,6 +30,11 @@ _TEXTS = ("message", "detail")
 class MaskedError(Exception):
     """Stands in for an exception whose text cannot be taken away, such as one of an extension
     module that allows no subclass. Its text names the class."""
+
+
+def printable(text: str) -> str:
+    """Text that stays on its line, and cannot steer a terminal."""
+    return "".join(one if one.isprintable() else ascii(one)[1:-1] for one in text)
 
 
 def chain(error: BaseException) -> Iterator[BaseException]:

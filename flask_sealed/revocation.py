@@ -26,6 +26,7 @@ from .protocol.revocation import (
     RevocationStore,
     Revoked,
 )
+from .reports import printable
 from .window import Proof
 
 #: How long what is known is good enough, in seconds.
@@ -64,7 +65,8 @@ class Revocations:
             for one in revocations:
                 self._revoked.add(one)
         for one in revocations:
-            logger.info("revoked: %s %s", one.kind, one.name)
+            # A user may have chosen the name, with a line break and another such line in it.
+            logger.info("revoked: %s %s", one.kind, printable(one.name))
 
     def demand_session(self, session: Session, now: int) -> None:
         """Refuse a session that is revoked, or whose key is.

@@ -265,6 +265,40 @@ def test_the_terminal_is_not_steered(bank: Flask, caller: SealedCaller) -> None:
     output = run(bank, as_http(caller.sent[-1])).stdout
     assert "\x1b" not in output
     assert "6 bytes that are no text" in output
+    # A carriage return would hide what stands before it on its line.
+    caller.post("/pay", data=b'"paid"\r"free"', content_type="text/plain")
+    assert "\r" not in run(bank, as_http(caller.sent[-1])).stdout
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"GET /\x1b]0;x\x07 HTTP/1.1\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nSealed: %b....\r\n\r\n" % base64.b64encode(b'{"jti":"\\u001b]0;x"}'),
+        json.dumps(
+            {
+                "log": {
+                    "entries": [
+                        {
+                            "request": {
+                                "method": "GET\n\x1b]0;x",
+                                "url": "/",
+                                "headers": [{"name": "Sealed", "value": 5}],
+                            },
+                            "response": {},
+                        }
+                    ]
+                }
+            }
+        ).encode(),
+    ],
+    ids=["target", "jti", "method"],
+)
+def test_the_terminal_is_not_steered_by_what_does_not_open(bank: Flask, data: bytes) -> None:
+    result = run(bank, data)
+    assert isinstance(result.exception, SystemExit | None)
+    assert result.stdout.count("\n") <= 2
+    assert "\x1b" not in result.output
 
 
 def test_files(bank: Flask, caller: SealedCaller, tmp_path: Path) -> None:

@@ -349,6 +349,14 @@ def test_a_worker_asks_twice_a_second_at_most(
     assert store.calls == 2
 
 
+def test_a_name_is_one_line_of_the_log(
+    revocations: Revocations, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    revocations.revoke(of_user("zoë\nrevoked: user bob\x1b[2J"), now=NOW)
+    assert caplog.messages == [r"revoked: user zoë\nrevoked: user bob\x1b[2J"]
+
+
 def test_what_a_worker_revokes_itself_it_refuses_at_once(
     store: Store, revocations: Revocations
 ) -> None:

@@ -92,7 +92,7 @@ def _har_response(response: dict[str, Any]) -> Captured:
 
 
 def _har_headers(message: dict[str, Any]) -> dict[str, str]:
-    return {header["name"].lower(): header["value"] for header in message["headers"]}
+    return {header["name"].lower(): str(header["value"]) for header in message["headers"]}
 
 
 def _har_body(content: dict[str, Any]) -> bytes:

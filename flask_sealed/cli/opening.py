@@ -23,6 +23,7 @@ from ..protocol.encoding import b64u_encode
 from ..protocol.exchange import ClientExchange, Opened, RequestSeal
 from ..protocol.handshake import TICKET_CHARACTERS, Session, open_ticket, ticket_kid
 from ..protocol.keys import KeyRing
+from ..reports import printable
 from ..responses import JSON
 from .captured import Captured, UnreadableError, read_captured
 from .group import cli, server_side
@@ -260,14 +261,15 @@ def _with_body(message: Captured, opened: Opened[Any], facts: dict[str, Any]) ->
 
 
 def _lines(shown: _Shown, tokens: bool) -> Iterator[str]:
-    yield shown.message
+    # Nothing of a capture is authentic, and what did not open is quoted, too.
+    yield printable(shown.message)
     if shown.fault is not None:
-        yield f"  NOT OPENED: {shown.fault}"
+        yield f"  NOT OPENED: {printable(shown.fault)}"
     for name, value in shown.seal.items():
         if value is not None:
-            yield f"  {name}: {_printable(str(value))}"
+            yield f"  {name}: {printable(str(value))}"
     for name, value in _masked(shown, tokens):
-        yield f"  header {name}: {_printable(value)}"
+        yield f"  header {name}: {printable(value)}"
     if shown.body is not None:
         yield ""
         yield _text(shown.body) or f"({len(shown.body)} bytes that are no text)"
@@ -282,15 +284,10 @@ def _masked(shown: _Shown, tokens: bool) -> Iterator[tuple[str, str]]:
 def _text(body: bytes) -> str | None:
     """A body as text; ``None`` where it is none, or could steer the terminal."""
     try:
-        text = body.decode()
+        text = body.decode().replace("\r\n", "\n")
     except UnicodeDecodeError:
         return None
-    return text if all(one.isprintable() or one in "\t\r\n" for one in text) else None
-
-
-def _printable(text: str) -> str:
-    """Text that cannot steer the terminal."""
-    return "".join(one if one.isprintable() else ascii(one)[1:-1] for one in text)
+    return text if all(one.isprintable() or one in "\t\n" for one in text) else None
 
 
 def _as_json(shown: _Shown, tokens: bool) -> dict[str, Any]:
