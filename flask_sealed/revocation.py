@@ -51,7 +51,9 @@ class Revocations:
         self._last = 0
         self._next = 0.0
         self._retry = 0.0
-        self._lasts = time.monotonic() + TOLERANCE
+        # Nothing is known yet that could do for a while: workers are started again and again, also
+        # while the store is down, and each would take what is revoked.
+        self._lasts = time.monotonic()
         self._lock = Lock()
 
     def revoke(self, *revocations: Revocation, now: int) -> None:

@@ -400,11 +400,15 @@ def test_a_store_that_is_down_is_waited_for_but_not_for_ever(
 def test_a_worker_that_never_heard_from_its_store(
     store: Store, revocations: Revocations, ticks: Ticks
 ) -> None:
+    store.kept.append((1, of_user("ada")))
     store.down = True
-    assert not refuses(revocations, "ada")
-    ticks.now += TOLERANCE
-    with pytest.raises(Unavailable):
-        refuses(revocations, "ada")
+    for _ in range(3):
+        with pytest.raises(Unavailable):
+            refuses(revocations, "ada")
+    assert store.calls == 1
+    store.down = False
+    ticks.now += 5
+    assert refuses(revocations, "ada")
 
 
 def test_what_a_store_has_lost_a_worker_puts_back(
