@@ -113,6 +113,15 @@ def test_routes_require(shop: Flask, patterns: list[str], code: int, message: st
     assert message in result.output
 
 
+def test_what_is_sealed_optionally_is_not_sealed(make_session_app: MakeApp) -> None:
+    app = make_session_app()
+    app.add_url_rule("/card", "card", sealed(mode="optional")(lambda: "x"))
+    assert run(app, "routes", "--require", "/sealed/routes").exit_code == 0
+    result = run(app, "routes", "--require", "/card")
+    assert result.exit_code == 1
+    assert "optional" in result.output
+
+
 def test_routes_names_what_is_wrong(shop: Flask, make_app: MakeApp) -> None:
     result = run(Flask(__name__), "routes")
     assert result.exit_code == 1

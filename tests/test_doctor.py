@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import socket
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -536,11 +537,15 @@ def test_what_is_left_out(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     assert run(Flask(__name__)).exit_code == 1
 
 
-def test_nothing_is_changed(make: Make) -> None:
-    app = make()
+def test_nothing_is_changed_or_sent(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    app = make(SEALED_REPLAY_STORE="redis://redis.example/0")
     views, config = dict(app.view_functions), dict(app.config)
+    asked: list[object] = []
+    monkeypatch.setattr(socket.socket, "connect", lambda _, address: asked.append(address))
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *address, **_: asked.append(address))
     examine(app)
     assert (app.view_functions, app.config) == (views, config)
+    assert asked == []
 
 
 def test_the_bank_takes_less_than_two_seconds(tmp_path: Path) -> None:

@@ -90,6 +90,19 @@ def test_another_secret_or_name_opens_nothing(
         at(redis_server, f"{name}, another").read(None)
 
 
+def test_a_user_with_the_rights_that_are_listed(
+    redis_server: RedisServer, source: RedisSource, name: str
+) -> None:
+    rights = ["~flask-sealed:keyring:*", "+get", "+set", "+eval"]
+    with redis_server.client() as client:
+        client.execute_command("ACL", "SETUSER", "bank", "on", ">word", *rights)
+    place = parse_uri(redis_server.uri.replace("//", "//bank:word@"))
+    assert place is not None
+    user = redis_source(place, name, AESGCM(SECRET))
+    user.put(replace_tickets(read(user), now=int(time.time()), random=os.urandom))
+    assert same(read(user), read(source))
+
+
 def test_whatever_is_changed_is_refused(
     redis_server: RedisServer, source: RedisSource, key: str
 ) -> None:

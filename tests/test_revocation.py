@@ -397,6 +397,20 @@ def test_a_store_that_is_down_is_waited_for_but_not_for_ever(
     assert refuses(revocations, "ada")
 
 
+def test_safe_requests_stop_when_nobody_knows_what_was_revoked(
+    apps: list[Flask], caller: SealedCaller, ticks: Ticks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert caller.get("/sealed/routes").status == 200
+    refused = Request(method="GET", target="/sealed/routes")
+    monkeypatch.setattr(apps[0].extensions["sealed"].revocations, "_store", store := Store())
+    store.down = True
+    ticks.now += TOLERANCE - 1
+    assert caller.get("/sealed/routes").status == 200
+    ticks.now += 1
+    outer, _ = caller.attempt(refused)
+    assert (outer.status, outer.json()["type"]) == (503, "urn:flask-sealed:unavailable")
+
+
 def test_a_worker_that_never_heard_from_its_store(
     store: Store, revocations: Revocations, ticks: Ticks
 ) -> None:

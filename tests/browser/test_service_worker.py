@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import io
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
-from flask import Flask, redirect, request
+from flask import Flask, Response, redirect, request
 from playwright.sync_api import BrowserContext, Page, expect
 from werkzeug.wrappers import Response as AnyResponse
 
@@ -56,7 +57,18 @@ def app(tmp_path: Path) -> Flask:
     app.add_url_rule("/records/moved/<int:code>/<path:to>", "moved", sealed(moved), methods=ways)
     app.add_url_rule("/records/echo", "echo", sealed(echo), methods=[*ways, "GET"])
     app.add_url_rule("/clear", "clear", echo, methods=[*ways, "GET"])
+    app.add_url_rule("/records/live", "live", sealed(live))
+    app.add_url_rule("/records/held", "held", sealed(held))
     return app
+
+
+def live() -> Response:
+    return Response(iter(["data: 4242-note\n\n", "data: x\n\n"]), mimetype="text/event-stream")
+
+
+def held() -> str:
+    time.sleep(1)
+    return "4242-note"
 
 
 def moved(code: int, to: str) -> AnyResponse:
@@ -221,3 +233,50 @@ def test_other_addresses_are_left_alone(clinic: Page, tap: Tap) -> None:
     assert clinic.evaluate("fetch('/static/page.js').then(({ status }) => status)") == 200
     assert clinic.evaluate("fetch('/nothing').then(({ status }) => status)") == 404
     assert "HTTP_SEALED" not in "".join(tap.of("/nothing") + tap.of("/static/page.js"))
+
+
+def test_streams_events_and_aborting(clinic: Page, tap: Tap, app: Flask) -> None:
+    done = clinic.evaluate(
+        """async () => {
+          const body = new Blob(["note=4242-note\\n".repeat(20_000)]);
+          const sent = await fetch("/records/echo", { method: "POST", body });
+          const { length } = (await sent.json()).content;
+          const events = await (await fetch("/records/live")).text();
+          const signal = AbortSignal.timeout(100);
+          const slow = await fetch("/records/held", { signal }).catch((error) => error.name);
+          return [length, events, slow];
+        }"""
+    )
+    assert done == [15 * 20_000, "data: 4242-note\n\ndata: x\n\n", "TimeoutError"]
+    check(tap)
+
+
+def test_a_worker_that_the_browser_has_ended(
+    context: BrowserContext, clinic: Page, tap: Tap
+) -> None:
+    """It starts anew with the next request, which costs a handshake; and it keeps nothing."""
+    assert len(tap.of("/sealed/session")) == 1
+    browser = context.new_cdp_session(clinic)
+    browser.send("ServiceWorker.enable")
+    browser.send("ServiceWorker.stopAllWorkers")
+    assert send(clinic, "POST", "/records/echo")["content"] == "note=4242-note"
+    assert len(tap.of("/sealed/session")) == 2
+    assert clinic.evaluate("caches.keys()") == []
+    check(tap)
+
+
+def test_a_forced_reload_leaves_the_worker_out(
+    context: BrowserContext, clinic: Page, tap: Tap
+) -> None:
+    """So the page waits, and sends nothing in clear."""
+    browser = context.new_cdp_session(clinic)
+    without = "if (!navigator.serviceWorker.controller) sessionStorage.setItem('without', 'it')"
+    context.add_init_script(without)
+    clinic.clock.install()
+    browser.send("Page.reload", {"ignoreCache": True})
+    clinic.wait_for_function("sessionStorage.getItem('without')")
+    expect(clinic.locator("#status")).to_have_text("One moment…")
+    clinic.clock.fast_forward(3000)
+    expect(clinic.locator("#name")).to_have_text("Ada Lovelace")
+    assert all("HTTP_SEALED" in seen for seen in tap.of("/records/ada"))
+    check(tap)

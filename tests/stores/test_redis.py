@@ -25,7 +25,8 @@ from cryptography.x509.oid import NameOID
 
 from flask_sealed.errors import Replayed, Unavailable
 from flask_sealed.protocol.replay import ReplayStore, check_once
-from flask_sealed.stores import open_store
+from flask_sealed.protocol.revocation import Revocation
+from flask_sealed.stores import open_revocations, open_store
 
 from ..redis_server import RedisServer
 from .conftest import LATER, begun
@@ -299,6 +300,35 @@ def test_passwords(folder: Path, password: str, caplog: pytest.LogCaptureFixture
     for secret in ("wr0ng", password, quote(password)):
         assert secret not in caplog.text
     assert {record.levelno for record in caplog.records} == {logging.WARNING}
+
+
+RIGHTS = [
+    *("~flask-sealed:ops:*", "~{flask-sealed:revoked:*"),
+    *("+eval", "+evalsha", "+info", "+time", "+@sortedset"),
+]
+
+
+def test_a_user_with_the_rights_that_are_listed(own_server: RedisServer) -> None:
+    uri = own_server.uri.replace("//", "//bank:word@")
+    with own_server.client() as client:
+        client.execute_command("ACL", "SETUSER", "bank", "on", ">word", *RIGHTS)
+    begins_anew(redis_store(uri))
+    revocations = open_revocations(uri, folder="/nowhere", name="test")
+    revocations.revoke([Revocation(kind="user", name="ada", at=1, exp=LATER)], now=1)
+    assert len(revocations.since(0)) == 1
+    with own_server.client() as client:
+        client.execute_command("ACL", "SETUSER", "bank", "-info")
+    refuses(redis_store(uri))
+
+
+def test_a_key_that_moves_to_another_server(folder: Path, own_server: RedisServer) -> None:
+    """As a slot of a cluster does, or as who restores a copy has it."""
+    old(own_server)
+    (folder / "other").mkdir()
+    with RedisServer(folder / "other") as other:
+        with own_server.client() as client, other.client() as there:
+            there.restore("flask-sealed:ops:test", 0, client.dump("flask-sealed:ops:test"))
+        begins_anew(redis_store(other.uri))
 
 
 def test_nothing_shows_the_password() -> None:
