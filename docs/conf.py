@@ -1,7 +1,10 @@
 """How Sphinx builds this documentation."""
 
+import sys
 import tomllib
 from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
 
 with (Path(__file__).parents[1] / "pyproject.toml").open("rb") as _file:
     release = version = tomllib.load(_file)["project"]["version"]
@@ -15,7 +18,9 @@ html_show_copyright = False
 html_copy_source = False
 html_show_sourcelink = False
 
-extensions = ["sphinx.ext.autodoc"]
+extensions = ["sphinx.ext.autodoc", "tests.docs.shown"]
+html_static_path = ["_static/pages.css"]
+html_css_files = ["pages.css"]
 exclude_patterns = ["_build"]
 highlight_language = "text"
 nitpicky = True

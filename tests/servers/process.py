@@ -186,6 +186,8 @@ def development(
     return running(command, port, folder, _environ(folder, settings), "/plain/ready")
 
 
+# Debian has it where only root looks for programs.
+NGINX = "/usr/sbin/nginx" if Path("/usr/sbin/nginx").exists() else "nginx"
 _NGINX = """
 {user}
 daemon off;
@@ -247,6 +249,5 @@ def nginx(
             http="\n".join(http),
         )
     )
-    program = "/usr/sbin/nginx" if Path("/usr/sbin/nginx").exists() else "nginx"
-    command = [program, "-p", str(folder), "-c", str(config), "-e", "stderr"]
+    command = [NGINX, "-p", str(folder), "-c", str(config), "-e", "stderr"]
     return running(command, port, folder, {}, "/plain/ready")
