@@ -1,9 +1,9 @@
 // A session that came under a password: the answer of a login with `flask_sealed.password_session`.
 // Weaker than a handshake with pins. See the documentation before using it.
 
-import { importSecret } from "./core/crypto.js";
 import { unb64u } from "./core/encoding.js";
 import { Malformed, Refused, TooLarge } from "./core/errors.js";
+import { importSecret } from "./parts/secrets.js";
 
 const { subtle } = globalThis.crypto;
 const FIXED = { alg: "PBES2-HS512+A256KW", enc: "A256GCM", typ: "sealed-password-session" };

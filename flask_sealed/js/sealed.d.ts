@@ -20,6 +20,8 @@ export interface ConnectOptions {
   pad?: boolean;
   /** As of `fetch`, for handshakes and for calls that do not say. */
   credentials?: RequestCredentials;
+  /** Whether later pages and other tabs have the session too; `true` where left out. */
+  keep?: boolean;
   /** Sends what is sealed; `globalThis.fetch` where left out. */
   fetch?: typeof globalThis.fetch;
   clock?: Clock;
@@ -61,6 +63,8 @@ export interface SealedClient {
   operation(): Operation;
   /** Reads the list of sealed routes again. */
   refresh(): Promise<void>;
+  /** For a logout: ends the session, and removes what later pages would have had of it. */
+  forget(): Promise<void>;
 }
 
 /** In the manner of EventSource. `last-event-id` is sent again only where `headers` has it. */
@@ -82,7 +86,7 @@ export interface SealedEventSource extends EventTarget {
 }
 
 /**
- * Agrees on a session, and reads the list of sealed routes.
+ * Agrees on a session or takes the one that is kept, and reads the list of sealed routes.
  *
  * @throws NoAnswer | Refusal where the service is not there, or not the one that is pinned
  * @throws ConfigError where the options are not right
@@ -97,7 +101,12 @@ export class Clock {
   constructor(monotonic?: () => number, wall?: () => number);
   now(): number;
   set(serverTime: number): void;
+  /** Says what the time may be, until `set` says what it is. It may lead. */
+  guess(serverTime: number): void;
+  /** Says that the server has taken what was sealed at this time. */
+  accepted(iat: number): void;
   serverTime(): number;
+  readonly wall: () => number;
 }
 
 export type Code =

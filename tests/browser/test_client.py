@@ -376,11 +376,13 @@ class TestTokens:
           await new Promise((resolve) => (open.onsuccess = resolve));
           const get = open.result.transaction("bindings").objectStore("bindings").getAll();
           await new Promise((resolve) => (get.onsuccess = resolve));
-          const [{ privateKey }] = get.result;
-          const taken = crypto.subtle.exportKey("pkcs8", privateKey).catch((error) => error.name);
-          return [get.result.length, privateKey.extractable, await taken];
+          const [{ privateKey }, { secret }] = get.result;
+          const take = (form, key) => crypto.subtle.exportKey(form, key).catch(({ name }) => name);
+          const taken = [await take("pkcs8", privateKey), await take("raw", secret)];
+          return [get.result.length, privateKey.extractable, secret.extractable, ...taken];
         """)
-        assert done == [1, False, "InvalidAccessError"]
+        assert done[:3] == [2, False, False]
+        assert set(done[3:]) <= {"InvalidAccessError", "NotSupportedError"}
 
     def test_a_thief(self, run: Run, browser: Any, url: str, pins: list[str]) -> None:
         token = run("""
@@ -400,6 +402,53 @@ class TestTokens:
                 token,
             )
         assert done == [401, 401]
+
+
+class TestKeptSessions:
+    CARD = "return (await api.fetch('/card')).status"
+    MADE = ("session", "client-agreement.js")
+
+    @pytest.fixture
+    def made(self, context: BrowserContext, run: Run) -> list[str]:
+        """What was asked for to agree on sessions, after a first page has one."""
+        run(self.CARD)
+        made: list[str] = []
+        context.on("request", lambda request: made.append(request.url.rpartition("/")[2]))
+        return made
+
+    @pytest.fixture
+    def again(
+        self, run: Run, page: Page, context: BrowserContext, url: str, pins: list[str]
+    ) -> Callable[..., None]:
+        """A later page, and another tab."""
+
+        def again(**options: object) -> None:
+            page.reload()
+            assert run(self.CARD, **options) == 200
+            other = context.new_page()
+            other.goto(url)
+            assert runner(other, pins)(self.CARD, **options) == 200
+
+        return again
+
+    def test_make_no_other(self, made: list[str], again: Callable[..., None]) -> None:
+        again()
+        assert "card" in made
+        assert not set(made) & set(self.MADE)
+
+    @pytest.mark.parametrize(
+        ("options", "handshakes"), [({"keep": False}, 2), ({"pins": None, "unpinned": True}, 1)]
+    )
+    def test_are_of_their_options(
+        self, made: list[str], again: Callable[..., None], options: Any, handshakes: int
+    ) -> None:
+        again(**options)
+        assert made.count("session") == handshakes
+
+    def test_are_forgotten(self, run: Run, made: list[str], again: Callable[..., None]) -> None:
+        run("await api.forget()")
+        again()
+        assert made.count("session") == 1
 
 
 class TestEvents:
@@ -480,14 +529,16 @@ class TestParts:
         run = runner(page, pins)
         post = "await (await api.fetch('/echo', { method: 'POST', body: 'x' })).json();"
         run(f"await (await api.fetch('/card')).json(); {post}")
-        assert [name for name in loaded if name.startswith("client")] == ["client.js"]
+        core = ["client.js", "client-agreement.js"]
+        assert [name for name in loaded if name.startswith("client")] == core
         run("await (await api.fetch('/download/100000')).text();")
         run("await (await api.fetch('/moved?to=/card')).text();")
         run(TestEvents.EVENTS)
         parts = ["client-transfers.js", "client-detours.js", "client-eventstream.js"]
-        assert [name for name in loaded if name.startswith("client-")] == parts
+        assert [name for name in loaded if name.startswith("client-")] == [*core[1:], *parts]
 
     def test_that_do_not_come_are_no_answer(self, run: Run, page: Page) -> None:
+        run("")
         page.route("**/client-*.js", lambda route: route.abort())
         done = run("""
           const code = (error) => error.code;
@@ -497,6 +548,18 @@ class TestParts:
           return [download, event.error.code, source.readyState];
         """)
         assert done == ["no-answer", "no-answer", 2]
+
+    def test_are_asked_for_again(self, page: Page, url: str, pins: list[str]) -> None:
+        page.goto(url)
+        page.route("**/client-agreement.js", lambda route: route.abort())
+        connect = """async ([options]) => {
+          const { connect } = await import("/sealed/client.js");
+          return connect(location.origin, options).then(() => "", ({ code }) => code);
+        }"""
+        options = {"audience": AUDIENCE, "pins": pins}
+        assert page.evaluate(connect, [options]) == "no-answer"
+        page.unroute("**/client-agreement.js")
+        assert page.evaluate(connect, [options]) == ""
 
 
 class TestRefusals:

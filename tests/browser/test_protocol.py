@@ -28,7 +28,7 @@ MANY = tuple((f"x-{number}", "v" * 90) for number in range(40))
 
 EXCHANGE = """
   async ({ audience, pin, curve, kem, now }) => {
-    const names = ["core/handshake.js", "core/exchange.js", "parts/records.js"];
+    const names = ["parts/handshake.js", "core/exchange.js", "parts/records.js"];
     const modules = await Promise.all(names.map((name) => import(`/js/${name}`)));
     const sealed = Object.assign({}, ...modules);
     const algorithm = curve === "P-256" ? { name: "ECDSA", namedCurve: curve } : "Ed25519";

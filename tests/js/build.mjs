@@ -1,5 +1,5 @@
 // Builds what `{prefix}/client*.js` serves from flask_sealed/js: `node tests/js/build.mjs FOLDER`.
-import { readFileSync, writeFileSync } from "node:fs";
+import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { basename, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
@@ -11,8 +11,10 @@ const folder = process.argv[2];
 
 /** Loaded when they are used; each of them takes the core's modules from client.js. */
 const PARTS = {
+  agreement: "parts/agreement.js",
   transfers: "parts/transfers.js",
   detours: "parts/detours.js",
+  padding: "parts/padding.js",
   eventstream: "parts/eventstream.js",
   given: "parts/given.js",
   password: "password.js",
@@ -22,7 +24,7 @@ const isCore = (path) => /^\.{1,2}\/(core\/.*|sealed\.js)$/.test(path);
 
 /** What parts import from the core, each name once. */
 function takenFromCore() {
-  const files = [...Object.values(PARTS), "parts/records.js"];
+  const files = [...readdirSync(join(source, "parts")).map((name) => `parts/${name}`), "password.js"];
   const texts = files.map((path) => readFileSync(join(source, path), "utf8"));
   const found = texts.flatMap((text) => [...text.matchAll(/^import \{([^}]+)\} from "\.{1,2}\/(core\/\w+\.js)";/gm)]);
   const names = new Map(found.flatMap(([, list, path]) => list.split(",").map((name) => [name.trim(), path])));

@@ -221,6 +221,7 @@ test("identities that are not pinned", async () => {
 
 for (const [name, base, options] of [
   ["no pins", AUDIENCE, { pins: undefined }],
+  ["null", AUDIENCE, { pins: null }],
   ["both", AUDIENCE, { unpinned: true }],
   ["no array", AUDIENCE, { pins: "A".repeat(43) }],
   ["none in it", AUDIENCE, { pins: [] }],

@@ -8,8 +8,10 @@ export * from "../../flask_sealed/js/core/crypto.js";
 export * from "../../flask_sealed/js/core/encoding.js";
 export * from "../../flask_sealed/js/core/envelope.js";
 export * from "../../flask_sealed/js/core/exchange.js";
-export * from "../../flask_sealed/js/core/handshake.js";
+export * from "../../flask_sealed/js/parts/handshake.js";
+export * from "../../flask_sealed/js/parts/padding.js";
 export * from "../../flask_sealed/js/parts/records.js";
+export * from "../../flask_sealed/js/parts/secrets.js";
 export * from "../../flask_sealed/js/sealed.js";
 
 /** The content of a body that is there as a whole, in either form. */

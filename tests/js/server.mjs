@@ -21,6 +21,7 @@ export class Server {
   /** Changes answers on their way; it is given what was seen, too. */
   onTheWay = (response) => response;
   lifetime = 3600;
+  kem = false;
   time = () => 1_800_000_000;
   tickets = new Map();
   views = new Map();
@@ -73,16 +74,25 @@ export class Server {
     const z = new Uint8Array(await subtle.deriveBits({ name: "X25519", public: theirs }, pair.privateKey, 256));
     const { kty, crv, x } = await subtle.exportKey("jwk", pair.publicKey);
     const identity = await sealed.thumbprint(this.jwk);
-    const said = { hello, iss: AUDIENCE, identity, epk: bytesOf(x), kem: new Uint8Array() };
-    const ticket = sealed.b64u(sealed.systemRandom(122));
-    this.tickets.set(ticket, await sealed.importSecret(await sealed.sessionSecret(z, said)));
+    const { secret, kem } = await this.#encapsulate(one.hello);
+    const said = { hello, iss: AUDIENCE, identity, epk: bytesOf(x), kem };
+    const ticket = (one.ticket = sealed.b64u(sealed.systemRandom(122)));
+    this.tickets.set(ticket, await sealed.importSecret(await sealed.sessionSecret(join(z, secret), said)));
     const digest = sealed.b64u(new Uint8Array(await subtle.digest("SHA-256", utf8(hello))));
     const iat = this.time();
     const payload = { iss: AUDIENCE, iat, exp: iat + this.lifetime, hello: digest, epk: { kty, crv, x }, ticket };
+    if (kem.length) payload.kem = sealed.b64u(kem);
     const header = { alg: "EdDSA", typ: "sealed-session+jws", jwk: this.jwk };
     const signed = [header, payload].map((part) => sealed.b64u(json(part))).join(".");
     const signature = await subtle.sign("Ed25519", this.identity.privateKey, utf8(signed));
     return Response.json({ session: `${signed}.${sealed.b64u(new Uint8Array(signature))}` });
+  }
+
+  async #encapsulate({ kem }) {
+    if (!this.kem || !kem) return { secret: new Uint8Array(), kem: new Uint8Array() };
+    const theirs = await subtle.importKey("raw-public", bytesOf(kem), "ML-KEM-768", false, ["encapsulateBits"]);
+    const { sharedKey, ciphertext } = await subtle.encapsulateBits("ML-KEM-768", theirs);
+    return { secret: new Uint8Array(sharedKey), kem: new Uint8Array(ciphertext) };
   }
 
   async #exchange(one, field, path) {

@@ -109,11 +109,13 @@ def test_what_is_served_is_built_from_what_is_read(tmp_path: Path) -> None:
 
 
 def test_the_size_of_what_a_page_loads() -> None:
-    assert size_of("client.js") <= 9_700
-    # What loads with the first stream or large upload, redirect, and event source.
+    assert size_of("client.js") <= 8_000
+    # What loads with the first visit, stream or large upload, redirect, event source, and padding.
+    assert size_of("client-agreement.js") <= 2_900
     assert size_of("client-transfers.js") <= 2_000
-    assert size_of("client-detours.js") <= 800
-    assert size_of("client-eventstream.js") <= 800
+    assert size_of("client-detours.js") <= 850
+    assert size_of("client-eventstream.js") <= 850
+    assert size_of("client-padding.js") <= 300
 
 
 def size_of(name: str) -> int:

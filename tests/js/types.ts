@@ -18,6 +18,7 @@ export async function use(): Promise<number> {
   events.addEventListener("error", ({ error }) => error instanceof SealedError);
   events.close();
   await api.refresh();
+  await api.forget();
   return response.status;
 }
 
@@ -31,7 +32,7 @@ export async function underAPassword(sealed: string): Promise<void> {
 }
 
 export async function unpinned(): Promise<void> {
-  await connect(location.origin, { audience: "bank", unpinned: true, headers: ["x-mine"], fetch: globalThis.fetch });
+  await connect(location.origin, { audience: "bank", unpinned: true, headers: ["x-mine"], fetch: globalThis.fetch, keep: false });
 }
 
 export function tell(error: unknown): Code | number | undefined {

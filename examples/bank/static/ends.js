@@ -19,7 +19,8 @@ export async function connectShown({ client, ...pinned }, { show, hear }) {
     else show({ inside: null, wire });
   };
   const { connect } = await import(client);
-  const api = await connect(location.origin, { ...pinned, fetch: tapped(travelled) });
+  // A bank leaves no session in the browser, and this one shows how each is agreed on.
+  const api = await connect(location.origin, { ...pinned, keep: false, fetch: tapped(travelled) });
 
   async function shownFetch(input, init = {}) {
     const call = beginCall(api, new Request(input, init), init);

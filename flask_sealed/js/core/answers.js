@@ -24,7 +24,7 @@ async function readBody(response, most) {
   for await (const piece of pieces(response.body ?? new Blob().stream())) {
     read.push(piece);
     size += piece.length;
-    limited(size <= most, "an answer is too large");
+    limited(size <= most, "an answer");
   }
   return join(...read);
 }
@@ -67,10 +67,10 @@ export function staleTime({ status, contentType }, content) {
 
 /** What `fetch` would have answered. */
 export function plainResponse({ url, redirected }, { opened, body }) {
-  const headers = new Headers(opened.headers);
-  if (opened.contentType !== undefined) headers.set("content-type", opened.contentType);
-  if (opened.length !== undefined) headers.set("content-length", opened.length);
-  const { status } = opened;
+  const { status, contentType, length } = opened;
+  const headers = [...opened.headers]; // which has neither of these
+  if (contentType !== undefined) headers.push(["content-type", contentType]);
+  if (length !== undefined) headers.push(["content-length", length]);
   const response = new Response([204, 205, 304].includes(status) ? null : body, { status, headers });
   return Object.defineProperties(response, { url: { value: url.href }, redirected: { value: redirected } });
 }

@@ -2,8 +2,7 @@
 import { answered } from "./answers.js";
 import { Clock } from "./clock.js";
 import { systemRandom } from "./crypto.js";
-import { unb64u } from "./encoding.js";
-import { ConfigError, configured } from "./errors.js";
+import { configured } from "./errors.js";
 import { SealedEventSource } from "./events.js";
 import { REQUEST_HEADERS } from "./exchange.js";
 import { ask, detours, follow, readContent } from "./flow.js";
@@ -20,16 +19,19 @@ export async function connect(baseUrl, options) {
   return client;
 }
 
-const isHere = ({ hostname }) => /^(localhost|127\.0\.0\.1|\[::1\])$|\.localhost$/.test(hostname);
+const isHere = ({ hostname }) => /^(127\.0\.0\.1|\[::1\]|(.+\.)?localhost)$/.test(hostname);
 
 /** What a client holds: where the service is, how it is reached, and what calls do that do not say it. */
 async function makeService(base, { audience, prefix = "/sealed", headers = [], clock = new Clock(), ...options }) {
   configured(base.protocol === "https:" || isHere(base), "a service is reached by https");
-  const { sealQuery = false, pad = false, credentials, session } = options;
-  const pins = readPins(options, audience);
+  const { sealQuery = false, pad = false, keep = true, credentials, pins, session } = options;
+  checkTrust(options, audience);
   // Called as a method of anything else, the browser's own throws.
   const fetch = (options.fetch ?? globalThis.fetch).bind(globalThis);
   const { href } = new URL(prefix, base);
+  const url = `${href}/session`;
+  // What a session is kept by. A page that trusts others finds none.
+  const name = keep && (pins ? [audience, url, pins] : [audience, url]);
   return {
     base,
     fetch,
@@ -41,21 +43,15 @@ async function makeService(base, { audience, prefix = "/sealed", headers = [], c
     allowed: new Set([...REQUEST_HEADERS, ...headers.map((name) => name.toLowerCase())]),
     sessions: session
       ? new (await answered(import("../parts/given.js"))).GivenSession(session, clock)
-      : new Sessions({ audience, pins, url: `${href}/session`, clock, fetch, credentials }),
+      : new Sessions({ audience, pins, url, name, clock, fetch, credentials }),
     route() {},
   };
 }
 
-function readPins({ pins, unpinned, session }, audience) {
-  const given = [pins, unpinned, session].filter((one) => one !== undefined);
-  configured(given.length === 1 && unpinned !== false, "one of `pins`, `unpinned: true` and `session`");
+function checkTrust({ pins, unpinned, session }, audience) {
+  const given = [pins, unpinned, session].filter(Boolean);
+  configured(given.length === 1, "one of `pins`, `unpinned: true` and `session`");
   configured(!session || session.audience === audience, "the session is another service's");
-  if (!pins) return null;
-  try {
-    return pins.map((pin) => unb64u(pin, 32));
-  } catch {
-    throw new ConfigError("`pins` is an array of thumbprints, each 43 characters of base64url");
-  }
 }
 
 class Client {
@@ -73,7 +69,7 @@ class Client {
     const { list, credentials } = this.#service;
     const request = new Request(list, { credentials });
     const answer = await follow(this.#service, ask(this.#service, request, new URL(list), {}));
-    configured(answer.status === 200, "the service has no list of sealed routes");
+    configured(answer.status === 200, "no list of sealed routes");
     this.#service.route = readRoutes((await answer.json()).routes);
     this.#listedIn = await this.#service.sessions.get();
   }
@@ -83,6 +79,11 @@ class Client {
     if (this.#listedIn === (await this.#service.sessions.get())) return;
     this.#reading ??= this.refresh().finally(() => (this.#reading = null));
     await this.#reading;
+  }
+
+  /** For a logout: the session is over, and nothing of it is kept. */
+  async forget() {
+    await this.#service.sessions.end();
   }
 
   /** What is to be done once, however often it is tried: for `fetch(…, { operation })`. */
@@ -96,8 +97,8 @@ class Client {
     const { credentials } = service;
     const from = input instanceof Request ? input : new URL(input, service.base);
     const request = new Request(from, credentials && from !== input ? { credentials, ...init } : init);
-    const url = new URL(request.url);
-    configured(url.origin === service.base.origin, "this is not the service that was connected to");
+    const url = from instanceof Request ? new URL(from.url) : from;
+    configured(url.origin === service.base.origin, "a URL of another service");
     await this.#listed();
     const route = service.route(request.method, url.pathname);
     if (!route) {
@@ -109,13 +110,9 @@ class Client {
   }
 
   /** Sealed Server-Sent Events, as an EventTarget in the manner of EventSource. */
-  eventSource(url, init = {}) {
-    return new SealedEventSource(new URL(url, this.#service.base).href, (id, signal) => {
-      const headers = new Headers(init.headers);
-      headers.set("accept", "text/event-stream");
-      // An event's name came sealed.
-      if (id && this.#service.allowed.has("last-event-id")) headers.set("last-event-id", id);
-      return this.fetch(url, { ...init, headers, signal });
-    });
+  eventSource(url, init) {
+    const { base, allowed } = this.#service;
+    const open = (headers, signal) => this.fetch(url, { ...init, headers, signal });
+    return new SealedEventSource(new URL(url, base).href, open, { headers: init?.headers, allowed });
   }
 }

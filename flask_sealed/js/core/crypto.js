@@ -12,25 +12,19 @@ const AES_USES = ["encrypt", "decrypt"];
 
 export const systemRandom = (length) => globalThis.crypto.getRandomValues(new Uint8Array(length));
 
-export const sha256 = async (bytes) => new Uint8Array(await subtle.digest("SHA-256", bytes));
-
 const hkdfOf = (salt, info) => ({ name: "HKDF", hash: "SHA-256", salt, info });
 
 export const hkdf = async (secret, salt, info, length) =>
   new Uint8Array(await subtle.deriveBits(hkdfOf(salt, info), secret, 8 * length));
 
-/** Keeps a secret where it cannot be read. */
-export async function importSecret(bytes) {
-  configured(bytes.length === 32, "a secret has 32 bytes");
-  return importHkdf(bytes);
-}
-
-export const importHkdf = (bytes) => subtle.importKey("raw", bytes, "HKDF", false, ["deriveBits", "deriveKey"]);
-
 export async function importAes(bytes) {
   configured(bytes.length === 32, "a key has 32 bytes");
   return subtle.importKey("raw", bytes, AES, false, AES_USES);
 }
+
+/** A pair of ML-KEM-768, null where the browser has none. */
+export const kemKeys = () =>
+  subtle.generateKey({ name: "ML-KEM-768" }, false, ["decapsulateBits"]).catch(() => null);
 
 const gcm = (iv, additionalData) => ({ name: "AES-GCM", iv, additionalData });
 
@@ -51,22 +45,21 @@ export function audienceBytes(audience) {
   return bytes;
 }
 
-const infoOf = (half, audience) => join(utf8(`flask-sealed/1 ${half}\0`), lv(audienceBytes(audience)));
+const infos = {};
+
+const infoOf = (half, audience) =>
+  (infos[`${half} ${audience}`] ??= join(utf8(`flask-sealed/1 ${half}\0`), lv(audienceBytes(audience))));
 
 /** Seal key 32 ‖ body key 32 ‖ base nonce 12. */
 export const deriveHalf = (secret, half, salt, audience) => hkdf(secret, salt, infoOf(half, audience), 76);
 
-/**
- * A promise of the seal's key, and one of the body's key and nonce where there is a body.
- * HKDF's first 32 bytes are the same for any length (RFC 5869, section 2.3), so the seal's key is derived
- * alone, at the same time, and its bytes are never seen.
- */
+/** A promise of the seal's key; and one of the body's key and nonce, where there is a body. */
 export function halfKeys({ secret, audience }, half, salt) {
-  const seal = subtle.deriveKey(hkdfOf(salt, infoOf(half, audience)), secret, AES, false, AES_USES);
+  const bits = deriveHalf(secret, half, salt, audience);
+  const seal = bits.then((all) => importAes(all.subarray(0, 32)));
   const body = async () => {
-    const bits = await deriveHalf(secret, half, salt, audience);
-    return { key: await importAes(bits.subarray(32, 64)), nonce: bits.slice(64) };
+    const all = await bits;
+    return { key: await importAes(all.subarray(32, 64)), nonce: all.slice(64) };
   };
   return { seal, body };
 }
-

@@ -63,7 +63,7 @@ export class Refused extends Refusal {
   static code = "refused";
 
   constructor() {
-    super("the message did not open, or is not bound to this");
+    super("it did not open, or belongs to something else");
   }
 }
 

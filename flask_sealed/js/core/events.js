@@ -2,10 +2,6 @@
 import { answered } from "./answers.js";
 
 export class SealedEventSource extends EventTarget {
-  static CONNECTING = 0;
-  static OPEN = 1;
-  static CLOSED = 2;
-
   readyState = 0;
   lastEventId = "";
   retry = 3000; // milliseconds
@@ -14,11 +10,12 @@ export class SealedEventSource extends EventTarget {
   onerror = null;
   #closing = new AbortController();
 
-  constructor(url, open) {
+  /** `open` asks for it, with headers, and until a signal. */
+  constructor(url, open, options) {
     super();
     this.url = url;
     const reading = answered(import("../parts/eventstream.js"));
-    reading.then(({ read }) => read(this, open, this.#closing.signal)).catch((error) => this.#fail(error));
+    reading.then(({ read }) => read(this, open, options, this.#closing.signal)).catch((error) => this.#fail(error));
   }
 
   close() {

@@ -1,7 +1,8 @@
 // One request and its answer: seals, and what they say.
+import { answered } from "./answers.js";
 import { decrypt, encrypt, halfKeys, IV, systemRandom, TAG } from "./crypto.js";
 import { b64u, equal, join, NONE, readJson, readObject, unb64u, utf8, writeJson } from "./encoding.js";
-import { openEnvelope, padme, sealEnvelope, unpad } from "./envelope.js";
+import { openEnvelope, sealEnvelope } from "./envelope.js";
 import { bound, configured, demand, limited, NoAnswer } from "./errors.js";
 
 const MOST_REQUEST_SEAL = 6144; // characters
@@ -10,6 +11,7 @@ const MOST_HEADERS = 65536; // bytes
 
 export const SAFE = new Set(["GET", "HEAD", "OPTIONS", "TRACE"]);
 
+const ENVELOPE = utf8("envelope");
 const NAME = /^[0-9a-z!#$%&'*+.^`|~-]+$/;
 const VALUE = /^[\t\x20-\x7e\x80-\xff]*$/;
 const CONTENT_TYPE = /^[\x20-\x7e]{1,256}$/;
@@ -24,6 +26,8 @@ const TRANSPORT = new RegExp(
   "^(access-control-.*|age|alt-svc|clear-site-data|connection|content-length|date|keep-alive|retry-after|server" +
     "|set-cookie|strict-transport-security|timing-allow-origin|trailer|transfer-encoding|upgrade|vary|via)$",
 );
+
+const padding = () => answered(import("../parts/padding.js"));
 
 // ------------------------------------------------------------------------------------------ targets
 
@@ -46,11 +50,13 @@ export function canonicalTarget(path, query = "") {
 
 // ---------------------------------------------------------------------------------------- a request
 
-/** The keys of one request that is going to be made. They serve once. */
-export function prepare(keys, random = systemRandom) {
+function begin(keys, random) {
   const jti = random(16);
   return { jti, half: halfKeys(keys, "request", jti) };
 }
+
+/** What can be done before it is known what a request will be. It serves once. */
+export const prepare = (keys) => ({ ...begin(keys, systemRandom), iv: systemRandom(IV) });
 
 /** Seals a request that has no body, or has it as a whole. `pad` hides the content's length. */
 export async function sealRequest(keys, request, content, { pad, random = systemRandom, ...options }) {
@@ -63,18 +69,18 @@ export async function sealRequest(keys, request, content, { pad, random = system
 
 async function sealContent(half, content, pad, iv) {
   const { key } = await half.body();
-  const padded = pad ? join(content, new Uint8Array(padme(content.length) - content.length)) : content;
-  return sealEnvelope(key, padded, iv, utf8("envelope"));
+  const padded = pad ? (await padding()).pad(content) : content;
+  return sealEnvelope(key, padded, iv, ENVELOPE);
 }
 
 /** A promise of a request's seal; `half` has the keys for its body. */
 export function sealHalf(keys, request, { body, length }, { iat, random = systemRandom, allowed, prepared }) {
   checkRequest(keys, request, body, allowed ?? REQUEST_HEADERS);
   const { method, target } = request;
-  const { jti, half } = prepared ?? prepare(keys, random);
+  const { jti, half, iv } = prepared ?? begin(keys, random);
   const start = { alg: "dir", enc: "A256GCM", typ: "sealed-request", kid: keys.kid, jti: b64u(jti) };
   const header = { ...start, iat, htm: method, target, body };
-  const seal = sealPayload(half, header, requestPayload(request, length, random), random(IV));
+  const seal = sealPayload(half, header, requestPayload(request, length, random), iv ?? random(IV));
   return { seal, half, exchange: { keys, method, jti } };
 }
 
@@ -168,8 +174,9 @@ export async function openBody(opened, bytes) {
   const { body, keys, hlen, length } = opened;
   demand((bytes.length > 0) === (body !== undefined), "a body");
   if (!body) return NONE;
-  const plaintext = await openEnvelope((await keys).key, bytes, utf8("envelope"));
-  const content = unpad(plaintext, hlen, length);
+  const padded = await openEnvelope((await keys).key, bytes, ENVELOPE);
+  const plaintext = length === undefined ? padded : (await padding()).unpad(padded, hlen + length);
+  bound(plaintext.length >= hlen);
   if (hlen) takeHeaders(opened, plaintext.subarray(0, hlen));
-  return content;
+  return plaintext.subarray(hlen);
 }

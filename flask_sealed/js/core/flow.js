@@ -7,7 +7,7 @@ import { canonicalTarget, openBody, openResponse, prepare, SAFE, sealRequest } f
 const GIVE_UP = 120; // seconds
 const MOST_ENVELOPE = 2 ** 26; // bytes
 const MOST_CONTENT = 2 ** 20; // bytes of a request that go into an envelope
-const MOST_REDIRECTS = 20;
+export const REDIRECTS = [301, 302, 303, 307, 308];
 const SET_HERE = ["content-type", "sealed"];
 
 // Not loaded before they are needed: what seals and opens records, what follows redirects and proves.
@@ -57,26 +57,18 @@ export async function readContent(request, from, body) {
 
 /** The answer to a request, or to where it leads. */
 export async function follow(service, asked) {
-  let answer = await exchange(service, asked);
-  for (let left = MOST_REDIRECTS; left > 0 && isRedirect(answer.opened); left--) {
-    const next = (await detours()).redirected(service, asked, answer.opened);
-    if (!next) break;
-    await answer.body?.cancel?.();
-    asked = next;
-    answer = await exchange(service, asked);
-  }
-  return plainResponse(asked, answer);
+  const answer = await exchange(service, asked);
+  const isRedirect = REDIRECTS.includes(answer.opened.status);
+  return plainResponse(...(isRedirect ? await (await detours()).followed(service, asked, answer) : [asked, answer]));
 }
 
-const isRedirect = ({ status }) => [301, 302, 303, 307, 308].includes(status);
-
 /** Sends it, once more where the session is unknown or the clock was off. */
-async function exchange(service, asked) {
+export async function exchange(service, asked) {
   let again = false;
   let adjusted = false;
   for (;;) {
     const session = await sessionFor(service, asked);
-    const { response, made } = await send(service, asked, session);
+    const { response, made, iat } = await send(service, asked, session);
     const field = response.headers.get("sealed");
     if (field === null) {
       const error = await untrusted(response);
@@ -87,6 +79,7 @@ async function exchange(service, asked) {
     }
     const answer = await openAnswer(made.exchange, field, response);
     const time = staleTime(answer.opened, answer.body);
+    if (time === undefined) service.clock.accepted(iat);
     if (time === undefined || adjusted) return answer;
     adjusted = true;
     service.clock.set(time);
@@ -101,7 +94,7 @@ export async function sessionFor({ sessions, clock }, { signal, operation }) {
   if (operation) {
     const now = clock.now();
     operation.started ??= now;
-    if (now - operation.started > GIVE_UP) throw new GivenUp("the operation was given up; its outcome is unknown");
+    if (now - operation.started > GIVE_UP) throw new GivenUp("given up: the outcome is unknown");
   }
   return session;
 }
@@ -122,7 +115,8 @@ async function send(service, asked, session) {
   const request = { method, ...targetOf(asked), contentType, headers, op: asked.operation?.op };
   const { prepared } = session;
   session.prepared = undefined;
-  const options = { iat: service.clock.serverTime(), allowed: service.allowed, prepared, pad };
+  const iat = service.clock.serverTime();
+  const options = { iat, allowed: service.allowed, prepared, pad };
   const isBlob = content instanceof Blob;
   const made = isBlob
     ? await (await transfers()).sealBlob(session, request, content, options)
@@ -133,7 +127,7 @@ async function send(service, asked, session) {
   const sending = service.fetch(url, { ...asked.init, headers: outer, body: made.body });
   // While the answer is under way, there is time.
   session.prepared ??= prepare(session);
-  return { response: await answered(sending), made };
+  return { response: await answered(sending), made, iat };
 }
 
 /** The target, and the query that it does not show. */

@@ -2,10 +2,24 @@
 import { untrusted } from "../core/answers.js";
 import { Redirected } from "../core/errors.js";
 import { SAFE, sealRequest } from "../core/exchange.js";
-import { operationOf, sessionFor, targetOf } from "../core/flow.js";
+import { exchange, operationOf, REDIRECTS, sessionFor, targetOf } from "../core/flow.js";
+
+const MOST_REDIRECTS = 20;
+
+/** Where the answer to a request leads in the end: what was asked for last, and the answer to it. */
+export async function followed(service, asked, answer) {
+  for (let left = MOST_REDIRECTS; left > 0 && REDIRECTS.includes(answer.opened.status); left--) {
+    const next = redirected(service, asked, answer.opened);
+    if (!next) break;
+    await answer.body?.cancel?.();
+    asked = next;
+    answer = await exchange(service, asked);
+  }
+  return [asked, answer];
+}
 
 /** The request that a redirect asks for; undefined where it is not to be followed, or leads to what is not sealed. */
-export function redirected(service, asked, { status, headers }) {
+function redirected(service, asked, { status, headers }) {
   const [, location] = headers.find(([name]) => name === "location") ?? [];
   if (location === undefined || asked.redirect === "manual") return undefined;
   if (asked.redirect === "error") throw new Redirected("the answer is a redirect");

@@ -5,12 +5,12 @@ import { tell } from "../core/events.js";
 
 const EVENT_STREAM = /^text\/event-stream *(;|$)/i;
 
-/** Until it is closed. `open` asks for what comes behind an event's id. */
-export async function read(source, open, closing) {
+/** Until it is closed. */
+export async function read(source, open, options, closing) {
   while (source.readyState !== 2) {
     let fault = null;
     try {
-      await readStream(source, await open(source.lastEventId, closing), closing);
+      await readStream(source, await open(headersOf(source, options), closing), closing);
     } catch (error) {
       fault = error;
     }
@@ -20,6 +20,14 @@ export async function read(source, open, closing) {
     tell(source, Object.assign(new Event("error"), { error: fault }));
     if (source.readyState === 0) await wait(source.retry, closing);
   }
+}
+
+function headersOf({ lastEventId: id }, options) {
+  const headers = new Headers(options.headers);
+  headers.set("accept", "text/event-stream");
+  // An event's name came sealed.
+  if (id && options.allowed.has("last-event-id")) headers.set("last-event-id", id);
+  return headers;
 }
 
 function wait(milliseconds, closing) {

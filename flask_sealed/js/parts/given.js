@@ -19,4 +19,8 @@ export class GivenSession {
   }
 
   forget() {}
+
+  end() {
+    this.#session.until = -Infinity;
+  }
 }

@@ -1,10 +1,11 @@
 // A session is agreed on: a signed hello, and the service's signed reply.
-import { audienceBytes, hkdf, importHkdf, importSecret, sha256, subtle } from "./crypto.js";
-import { b64u, closed, equal, join, lv, NONE, readObject, unb64u, utf8, writeJson } from "./encoding.js";
-import { bound, configured, demand, limited, NoAnswer, Refused } from "./errors.js";
+import { SLOWEST_REPLY } from "../core/clock.js";
+import { audienceBytes, hkdf, subtle } from "../core/crypto.js";
+import { b64u, closed, equal, join, lv, NONE, readObject, unb64u, utf8, writeJson } from "../core/encoding.js";
+import { bound, configured, demand, limited, NoAnswer, Refused } from "../core/errors.js";
+import { importHkdf, importSecret } from "./secrets.js";
 
 export const MOST_REPLY = 16384; // bytes
-export const SLOWEST_REPLY = 10; // seconds
 const MOST_JWS = 8192; // characters
 const MOST_LIFETIME = 43200; // seconds
 
@@ -12,7 +13,9 @@ export const ED25519 = { name: "Ed25519" };
 export const X25519 = { name: "X25519" };
 export const ES256 = { name: "ECDSA", namedCurve: "P-256", hash: "SHA-256" };
 export const ECDH = { name: "ECDH", namedCurve: "P-256" };
-export const ML_KEM = { name: "ML-KEM-768" };
+const ML_KEM = { name: "ML-KEM-768" };
+
+const sha256 = async (bytes) => new Uint8Array(await subtle.digest("SHA-256", bytes));
 
 // ------------------------------------------------------------------------------------- public keys
 
