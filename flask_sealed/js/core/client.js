@@ -51,7 +51,7 @@ async function makeService(base, { audience, prefix = "/sealed", headers = [], c
 function checkTrust({ pins, unpinned, session }, audience) {
   const given = [pins, unpinned, session].filter(Boolean);
   configured(given.length === 1, "one of `pins`, `unpinned: true` and `session`");
-  configured(!session || session.audience === audience, "the session is another service's");
+  configured(!session || session.audience === audience, "a session of another service");
 }
 
 class Client {
