@@ -106,7 +106,13 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 @pytest.fixture
 def bank(server: Server) -> Iterator[Bank]:
     """The bank, without what earlier attacks have left."""
+    forget_notes(server)
     yield Bank(server, pins(server.folder))
+    forget_notes(server)
+
+
+def forget_notes(server: Server) -> None:
+    """What an attack does may end after its test: so also before one."""
     for name in ("moved", "uploaded", "unpacked", "clock"):
         (server.folder / name).unlink(missing_ok=True)
 

@@ -24,7 +24,7 @@ from ..servers import process
 from ..servers.conftest import pins, settings
 from ..servers.process import Server
 from .app import TWIN
-from .conftest import APP, BODY, TRANSFER, Bank
+from .conftest import APP, BODY, TRANSFER, Bank, forget_notes
 from .raw import CHUNKED, chunks, head, say
 
 UPLOAD = Request(method="POST", target="/upload", content_type="text/plain")
@@ -56,9 +56,9 @@ def _keeping(folder: Path) -> AbstractContextManager[Server]:
 
 @pytest.fixture(autouse=True)
 def _clean(bank: Bank) -> Iterator[None]:
+    forget_notes(bank.server)
     yield
-    for name in ("moved", "uploaded"):
-        (bank.server.folder / name).unlink(missing_ok=True)
+    forget_notes(bank.server)
 
 
 def upload(caller: SealedCaller, content: bytes = b"mine") -> tuple[Attempt, bytes]:
