@@ -1,11 +1,10 @@
 // A client of one service: `fetch`, sealed where the service's list of routes says so.
 import { answered } from "./answers.js";
 import { Clock } from "./clock.js";
-import { systemRandom } from "./crypto.js";
 import { configured } from "./errors.js";
 import { SealedEventSource } from "./events.js";
 import { REQUEST_HEADERS } from "./exchange.js";
-import { ask, detours, follow, readContent } from "./flow.js";
+import { ask, detours, follow, operationOf, readContent } from "./flow.js";
 import { readRoutes } from "./routes.js";
 import { Sessions } from "./sessions.js";
 
@@ -88,7 +87,7 @@ class Client {
 
   /** What is to be done once, however often it is tried: for `fetch(…, { operation })`. */
   operation() {
-    return { op: systemRandom(16), started: undefined };
+    return operationOf("POST");
   }
 
   /** As the global one, sealed where the service's list says so. */

@@ -4,6 +4,8 @@ import { demand, Malformed } from "./errors.js";
 export const NONE = new Uint8Array(0);
 
 const encoder = new TextEncoder();
+/** ignoreBOM keeps the mark, so that what reads the text stumbles over it. */
+const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
 export const utf8 = (text) => encoder.encode(text);
 
@@ -69,8 +71,7 @@ const INNERMOST = /[[{][^[\]{}]*[\]}]/g;
 /** Objects, arrays, strings, integers, three levels deep at most, and no member twice. */
 export function readJson(bytes) {
   try {
-    // ignoreBOM keeps the mark, so that the parser stumbles over it.
-    const text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
+    const text = decoder.decode(bytes);
     const value = JSON.parse(text);
     let shape = text.replace(STRINGS, '""');
     demand(!/[^[\]{},:"\d\s]/.test(shape));

@@ -157,8 +157,7 @@ function readHeaders(list) {
   demand(Array.isArray(list), "headers");
   for (const pair of list) {
     const isPair = Array.isArray(pair) && pair.length === 2 && pair.every((one) => typeof one === "string");
-    demand(isPair, "headers");
-    demand(NAME.test(pair[0]) && VALUE.test(pair[1]), "headers");
+    demand(isPair && NAME.test(pair[0]) && VALUE.test(pair[1]), "headers");
     demand(!TRANSPORT.test(pair[0]), `header ${pair[0]}`);
   }
   return list.filter(([name]) => name !== "content-type");

@@ -17,7 +17,7 @@ export const detours = () => answered(import("../parts/detours.js"));
 /** A request as it is sealed, as often as it has to be. */
 export function ask(service, request, url, { once, operation, sealQuery = service.sealQuery, pad = service.pad }) {
   const { method, signal, redirect, credentials, referrer, referrerPolicy, keepalive } = request;
-  configured(!request.integrity, "`integrity` would be of what is sealed");
+  configured(!request.integrity, "`integrity` is of what is sealed");
   const [headers, outer] = [[], []];
   for (const header of request.headers) {
     if (service.allowed.has(header[0])) headers.push(header);

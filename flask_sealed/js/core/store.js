@@ -1,5 +1,6 @@
 // What stays across pages, in IndexedDB: the client's own key, by its audience; and sessions, by lists of names.
-const [DATABASE, STORE] = ["flask-sealed", "bindings"];
+const DATABASE = "flask-sealed";
+const STORE = "bindings";
 
 /** Has work done in one transaction. `work` is given the store, and answers the request that has the result. */
 export function inStore(mode, work) {
