@@ -6,7 +6,6 @@ import json
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from threading import Thread
 from typing import Any
 
 import pytest
@@ -20,6 +19,7 @@ from flask_sealed.protocol.flow import Send
 from flask_sealed.protocol.replay import MemoryStore
 
 from .driver import FlaskWire, HttpWire, SealedCaller, Wire
+from .http_server import running
 from .protocol.test_flow import BANK, LOOK, TRANSFER, Service
 
 
@@ -67,13 +67,8 @@ def wire(request: pytest.FixtureRequest, app: Flask) -> Iterator[Wire]:
     if request.param != "http":
         yield FlaskWire(app, chunked=request.param == "chunked")
         return
-    server = make_server("127.0.0.1", 0, app, threaded=True)
-    thread = Thread(target=server.serve_forever)
-    thread.start()
-    yield HttpWire(f"http://127.0.0.1:{server.server_port}")
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with running(make_server("127.0.0.1", 0, app, threaded=True)) as url:
+        yield HttpWire(url)
 
 
 @pytest.fixture

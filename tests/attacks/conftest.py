@@ -17,7 +17,7 @@ from ..servers import process
 from ..servers.conftest import AUDIENCE, Service, pins, settings
 from ..servers.process import Server
 from .app import TWIN
-from .middlebox import Middlebox
+from .middlebox import Middlebox, standing
 
 #: What the bank's application is, for servers.
 APP = "tests.attacks.app"
@@ -119,8 +119,8 @@ def forget_notes(server: Server) -> None:
 
 @pytest.fixture
 def box(server: Server) -> Iterator[Middlebox]:
-    with Middlebox(server.base) as standing:
-        yield standing
+    with standing(server.base) as box:
+        yield box
 
 
 def set_clock(folder: Path, seconds: float) -> None:

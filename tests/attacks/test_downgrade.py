@@ -22,9 +22,10 @@ from flask_sealed.protocol.encoding import b64u_decode, b64u_encode, json_encode
 from flask_sealed.protocol.flow import Send
 from flask_sealed.protocol.handshake import ClientHandshake
 
+from ..http_server import Answer
 from ..servers.conftest import AUDIENCE
 from .conftest import BODY, TRANSFER, Bank, code
-from .middlebox import Answer, Middlebox
+from .middlebox import Middlebox
 
 MARKER = "4929-1814"
 JSON = (("content-type", "application/json"),)

@@ -14,8 +14,9 @@ import pytest
 from flask_sealed import Refusal, Untrusted
 from flask_sealed.protocol.flow import Send
 
+from ..http_server import Answer
 from .conftest import BODY, TRANSFER, Bank, code
-from .middlebox import Answer, Middlebox
+from .middlebox import Middlebox
 
 JSON = (("content-type", "application/json"),)
 

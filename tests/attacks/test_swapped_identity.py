@@ -24,9 +24,10 @@ from flask_sealed.protocol.keys import Key, KeyRing
 from flask_sealed.protocol.messages import Response
 from flask_sealed.protocol.rotation import new_ring
 
+from ..http_server import Answer
 from ..servers.conftest import AUDIENCE
 from .conftest import Bank
-from .middlebox import Answer, Middlebox
+from .middlebox import Middlebox
 
 JSON = (("content-type", "application/json"),)
 MARKER = "4929-1814"

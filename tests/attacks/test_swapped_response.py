@@ -12,8 +12,9 @@ import pytest
 from flask_sealed import Refusal
 
 from ..driver import SealedCaller
+from ..http_server import Answer
 from .conftest import Bank, log_in, twin_log_in
-from .middlebox import Answer, Middlebox
+from .middlebox import Middlebox
 
 
 def give(box: Middlebox, answer: Answer) -> None:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import shutil
-import threading
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -15,6 +14,7 @@ from werkzeug.serving import make_server
 
 from examples.bank import create_app
 
+from ..http_server import running
 from .recorder import Recorder
 
 #: Serves an application until the test's end, and answers its URL.
@@ -57,7 +57,9 @@ def page(context: BrowserContext) -> Page:
 @pytest.fixture
 def serve() -> Iterator[Serve]:
     with ExitStack() as servers:
-        yield lambda app: servers.enter_context(_serving(app))
+        yield lambda app: servers.enter_context(
+            running(make_server("127.0.0.1", 0, app, threaded=True))
+        )
 
 
 @pytest.fixture(scope="package")
@@ -85,16 +87,3 @@ def recorder(bank: Flask) -> Recorder:
 @pytest.fixture
 def bank_url(serve: Serve, bank: Flask, recorder: Recorder) -> str:
     return serve(bank)
-
-
-@contextmanager
-def _serving(app: Flask) -> Iterator[str]:
-    server = make_server("127.0.0.1", 0, app, threaded=True)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.port}"
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import threading
 from collections.abc import Iterator
 from functools import partial
 from html import unescape
@@ -15,6 +14,8 @@ from urllib.parse import unquote
 import pytest
 from playwright.sync_api import Page, expect
 from sphinx.cmd.build import build_main
+
+from ..http_server import running
 
 DOCS = Path(__file__).parents[2] / "docs"
 
@@ -35,13 +36,9 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def url(site: Path) -> Iterator[str]:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_Quiet, directory=str(site)))
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    files = partial(_Quiet, directory=str(site))
+    with running(ThreadingHTTPServer(("127.0.0.1", 0), files)) as url:
+        yield url
 
 
 def test_every_link_leads_somewhere(site: Path) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Iterator
-from threading import Thread
 from typing import Any
 
 import pytest
@@ -17,6 +16,7 @@ from flask_sealed.protocol.keys import KeyRing
 from flask_sealed.signals import handshake
 
 from ..conftest import AUDIENCE, MakeApp
+from ..http_server import running
 
 #: What the service has done, in order.
 Done = list[Any]
@@ -136,13 +136,8 @@ def agreed(app: Flask) -> Iterator[list[str]]:
 @pytest.fixture
 def base(app: Flask) -> Iterator[str]:
     """The application behind a server with a thread for each connection."""
-    server = make_server("127.0.0.1", 0, app, threaded=True)
-    thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with running(make_server("127.0.0.1", 0, app, threaded=True)) as url:
+        yield url
 
 
 @pytest.fixture

@@ -7,9 +7,8 @@ import hashlib
 import io
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Event, Thread
+from threading import Event
 from typing import Any, cast
 
 import pytest
@@ -23,9 +22,11 @@ from urllib3 import Retry
 from flask_sealed import ConfigError, Malformed, Refused, Untrusted, sealed
 from flask_sealed.clients import Operation
 from flask_sealed.clients.requests import SealedAdapter, mark
+from flask_sealed.protocol.flow import Send
 from flask_sealed.protocol.keys import KeyRing
 
 from ..conftest import PSK
+from ..http_server import Answer, answering
 from .conftest import Done
 
 Tamper = Callable[[requests.PreparedRequest, requests.Response], requests.Response]
@@ -385,49 +386,24 @@ def test_retries_are_the_inner_adapters(make_session: MakeSession, base: str, do
     """urllib3 sends the same seal again: the service knows it."""
     fails = iter([True])
 
-    class Lossy(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
+    names = ("sealed", "content-type")
 
-        def handle_one_request(self) -> None:
-            self.raw_requestline = self.rfile.readline()
-            if not self.raw_requestline or not self.parse_request():
-                self.close_connection = True
-                return
-            body = self.rfile.read(int(self.headers.get("content-length", 0)))
-            names = {name.lower() for name in self.headers} & {"sealed", "content-type"}
-            answer = requests.request(
-                self.command,
-                f"{base}{self.path}",
-                data=body or None,
-                headers={name: self.headers[name] for name in names},
-                timeout=9,
-            )
-            if self.path == "/echo" and next(fails, False):
-                self.close_connection = True
-                return
-            self.send_response(answer.status_code)
-            for name in ("sealed", "content-type", "content-length"):
-                if name in answer.headers:
-                    self.send_header(name, answer.headers[name])
-            self.end_headers()
-            self.wfile.write(answer.content)
+    def lossy(send: Send) -> Answer | None:
+        headers = {name: value for name, value in send.headers if name in names}
+        answer = requests.request(
+            send.method, f"{base}{send.target}", data=send.body, headers=headers, timeout=9
+        )
+        if send.target == "/echo" and next(fails, False):
+            return None
+        told = {name: answer.headers.get(name) for name in names}
+        kept = tuple((name, value) for name, value in told.items() if value)
+        return Answer(answer.status_code, kept, answer.content)
 
-        def log_message(self, *_: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Lossy)
-    thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    try:
-        url = f"http://127.0.0.1:{server.server_port}"
+    with answering(lossy) as url:
         retry = Retry(2, allowed_methods=None, backoff_factor=0)
         session = make_session(HTTPAdapter(max_retries=retry), origin=url)
         response = session.post(f"{url}/echo", data=b"x")
         session.close()
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
     assert response.json()["type"] == "urn:flask-sealed:replayed"
     assert done == [b"x"]
 

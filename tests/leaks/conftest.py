@@ -15,7 +15,7 @@ from ..servers.conftest import pins, settings
 from ..servers.process import Server
 from .drive import SITUATIONS, Captured, Planted, sealed_client, send
 from .sdks import SDKS
-from .sink import Sink
+from .sink import Sink, listening
 
 APP = "tests.leaks.app"
 # All that gunicorn can say of a request, and the headers that are worth stealing.
@@ -74,7 +74,7 @@ def drive(base: str, folder: Path, path: str) -> list[Planted]:
 
 def observe(folder: Path, sdk: str, paths: Sequence[str]) -> dict[str, Captured]:
     """What monitoring, and the server's own logs, have kept of requests below each path."""
-    with Sink() as sink, running(folder, sdk, sink) as server:
+    with listening() as sink, running(folder, sdk, sink) as server:
         planted: dict[str, list[Planted]] = {}
         for path in paths:
             planted[path] = drive(server.base, folder, path)

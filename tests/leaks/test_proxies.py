@@ -15,7 +15,7 @@ from ..servers.conftest import AUDIENCE, pins
 from .conftest import LOG, running
 from .drive import SITUATIONS, Planted, sealed_client, send
 from .proxies import PLACES, Proxies, standing
-from .sink import Sink
+from .sink import listening
 
 
 @dataclass
@@ -32,7 +32,7 @@ class Captures:
 @pytest.fixture(scope="module")
 def captures(tmp_path_factory: pytest.TempPathFactory) -> Captures:
     folder = tmp_path_factory.mktemp("proxies")
-    with Sink() as sink, standing(folder, running(folder, "", sink)) as proxies:
+    with listening() as sink, standing(folder, running(folder, "", sink)) as proxies:
         sealing = sealed_client(proxies.tls, pins(folder), proxies.transport())
         kept = drive(sealing, "kept")
         plain = httpx.Client(base_url=proxies.tls, transport=proxies.transport())
