@@ -33,10 +33,13 @@ class Peer:
         assert response.mimetype == "application/json"
         assert response.content_length == len(response.data)
         assert response.headers["Cache-Control"] == "no-store, no-transform"
-        body = json.loads(response.data)
+        return self.unseal(response.data, response.headers.get("Sealed-Content-Type", "").encode())
+
+    def unseal(self, envelope: bytes, aad: bytes = b"") -> bytes:
+        """The plaintext of an envelope."""
+        body = json.loads(envelope)
         assert list(body) == ["data"]
         raw = base64.b64decode(body["data"], validate=True)
-        aad = response.headers.get("Sealed-Content-Type", "").encode()
         return self._key.decrypt(raw[:12], raw[28:] + raw[12:28], aad)
 
     def json(self, response: TestResponse) -> Any:

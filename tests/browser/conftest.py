@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 from flask import Flask
@@ -20,13 +21,17 @@ from .recorder import Recorder
 #: Serves an application until the test's end, and answers its URL.
 Serve = Callable[[Flask], str]
 
-_ARGUMENTS = [
-    "--no-sandbox",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--no-first-run",
-]
+#: How the system's own Chromium is started.
+CHROMIUM: dict[str, Any] = {
+    "executable_path": shutil.which("chromium"),
+    "args": [
+        "--no-sandbox",
+        "--disable-background-networking",
+        "--disable-component-update",
+        "--disable-sync",
+        "--no-first-run",
+    ],
+}
 
 
 # For this package only: while Playwright runs, there is an event loop in the thread, and tests of
@@ -34,9 +39,7 @@ _ARGUMENTS = [
 @pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=shutil.which("chromium"), args=_ARGUMENTS
-        )
+        browser = playwright.chromium.launch(**CHROMIUM)
         yield browser
         browser.close()
 

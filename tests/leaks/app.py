@@ -1,5 +1,7 @@
-"""The application of the lab: each view sealed below ``/kept``, sealed and with exceptions masked
-below ``/masked``, and not sealed below ``/open``.
+"""The application of the lab: the example bank, and views of the lab's own.
+
+Each of these is there sealed below ``/kept``, sealed and with exceptions masked below ``/masked``,
+sealed with Level 3 below ``/level3``, and not sealed below ``/open``.
 
 ``SEALED_TEST_SETTINGS`` has its settings, as in ``tests/servers/app.py``. ``LEAKS_SDK`` names the
 monitoring that is installed, and ``LEAKS_SINK`` is where it sends what it collects.
@@ -9,29 +11,57 @@ from __future__ import annotations
 
 import json
 import os
+import sqlite3
 from collections.abc import Callable, Iterator
+from contextlib import closing, suppress
+from pathlib import Path
 from typing import Any
 
-from flask import Flask, Response, abort, current_app, make_response, request, stream_with_context
+import httpx
+from flask import (
+    Flask,
+    Response,
+    abort,
+    current_app,
+    make_response,
+    request,
+    send_file,
+    send_from_directory,
+    stream_with_context,
+)
 
+import flask_sealed
+from examples.bank import auth, db, keys, ledger, page
+from examples.bank.api import api
 from flask_sealed import Sealed, sealed
 from flask_sealed.window import Window
 
 from .sdks import REMEDIES, SDKS, nothing
 
+#: What each view is made into, by what its path begins with.
+PATHS: dict[str, Callable[[Callable[[], Any]], Callable[[], Any]]] = {
+    "open": lambda view: view,
+    "kept": sealed,
+    "masked": sealed,
+    "level3": sealed(profile="level3"),
+}
+_PAGE = Path(__file__).with_name("page.js")
+_JS = Path(flask_sealed.__file__).parent / "js"
+
 
 def create_app() -> Flask:
-    app = Flask(__name__, instance_path=os.environ["SEALED_TEST_FOLDER"])
+    app = Flask("examples.bank", instance_path=os.environ["SEALED_TEST_FOLDER"])
     app.config.update(json.loads(os.environ["SEALED_TEST_SETTINGS"]), SEALED_HEADERS=["x-note"])
     install = (SDKS | REMEDIES).get(os.environ.get("LEAKS_SDK", ""), nothing)
     flush = install(app, os.environ.get("LEAKS_SINK", ""))
-    Sealed(app)
-    for path, view in VIEWS.items():
-        for kind in ("kept", "masked", "open"):
-            decorated = view if kind == "open" else sealed(view)
-            rule, endpoint = f"/{kind}/{path}", f"{kind}-{path}"
-            app.add_url_rule(rule, endpoint, decorated, methods=["GET", "POST"])
+    add_bank(app)
+    for name, view in VIEWS.items():
+        for path, decorate in PATHS.items():
+            rule, endpoint = f"/{path}/{name}", f"{path}-{name}"
+            app.add_url_rule(rule, endpoint, decorate(view), methods=["GET", "POST"])
     app.add_url_rule("/plain/ready", "ready", lambda: "ready")
+    app.add_url_rule("/lab/page.js", "page", lambda: send_file(_PAGE))
+    app.add_url_rule("/js/<path:path>", "js", lambda path: send_from_directory(_JS, path))
 
     @app.before_request
     def mask() -> None:
@@ -46,6 +76,17 @@ def create_app() -> Flask:
         return "flushed"
 
     return app
+
+
+def add_bank(app: Flask) -> None:
+    """All that the bank consists of, in its own order."""
+    ledger._SIGN_OF_LIFE = 1  # Who watches no more is noticed sooner, and the server can end.
+    keys.provide(app)
+    db.init_app(app)
+    auth.init_app(app)
+    Sealed(app)
+    page.init_app(app)
+    app.register_blueprint(api)
 
 
 def answer(card: str, status: int = 200) -> Response:
@@ -81,13 +122,13 @@ def caught() -> Response:
     card = card_of_body()
     local = card.upper()
     try:
-        ledger(local)
+        close_ledger(local)
     except RuntimeError:
         current_app.logger.exception("could not pay")
     return answer(card, 500)
 
 
-def ledger(local: str) -> None:
+def close_ledger(local: str) -> None:
     if local:
         raise RuntimeError("the ledger is closed")
 
@@ -111,6 +152,22 @@ def said() -> Response:
 def quoted() -> Response:
     """Converts what is no number: the error's message quotes it."""
     return answer(str(int(card_of_body())))
+
+
+def asked() -> Response:
+    """Asks another service, which is away, with the card in the URL."""
+    card = card_of_body()
+    with suppress(httpx.ConnectError):
+        httpx.get("http://127.0.0.1:9/ledger", params={"card": card})
+    return answer(card)
+
+
+def stored() -> Response:
+    """Makes SQL of the card."""
+    card = card_of_body()
+    with closing(sqlite3.connect(":memory:")) as database:
+        database.execute(f"SELECT '{card}'")
+    return answer(card)
 
 
 def stream() -> Response:
@@ -158,6 +215,8 @@ VIEWS: dict[str, Callable[[], Any]] = {
         logged,
         said,
         quoted,
+        asked,
+        stored,
         stream,
         broken,
         upload,

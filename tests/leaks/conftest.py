@@ -1,104 +1,71 @@
-"""Applications with monitoring, driven with markers, and what has been captured of them."""
+"""The lab, run once for all tests of this folder."""
 
 from __future__ import annotations
 
-import importlib.util
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 
-import httpx
 import pytest
+from playwright.sync_api import Playwright, sync_playwright
 
-from ..servers import process
-from ..servers.conftest import pins, settings
-from ..servers.process import Server
-from .drive import SITUATIONS, Captured, Planted, sealed_client, send
-from .sdks import SDKS
-from .sink import Sink, listening
-
-APP = "tests.leaks.app"
-# All that gunicorn can say of a request, and the headers that are worth stealing.
-ACCESS = (
-    "%(h)s %(m)s %(U)s %(q)s %(s)s %(f)s %(a)s %({x-note}i)s %({authorization}i)s"
-    " %({x-receipt}o)s %({sealed}i)s %({sealed}o)s"
-)
-LOG = "gunicorn's logs"
+from ..browser.conftest import CHROMIUM
+from ..servers.conftest import pins
+from .callers import MakeClient, calling_by_httpx, calling_by_page
+from .customer import use
+from .drive import Planted, drive
+from .lab import Lab, Run, observe
+from .proxies import standing
+from .sdks import REMEDIES, SDKS
 
 
-@contextmanager
-def running(folder: Path, sdk: str, sink: Sink) -> Iterator[Server]:
-    """The application with one kind of monitoring."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("LEAKS_SDK", sdk)
-        patch.setenv("LEAKS_SINK", sink.base)
-        for name in ("REQUEST", "RESPONSE"):
-            patch.setenv(f"OTEL_INSTRUMENTATION_HTTP_CAPTURE_HEADERS_SERVER_{name}", ".*")
-        if sdk.startswith("ddtrace"):
-            _prepare_ddtrace(patch, sink, replay=sdk == "ddtrace")
-        arguments = ["--access-logfile=-", f"--access-logformat={ACCESS}"]
-        with process.gunicorn(
-            folder, settings(folder), workers=1, kind="gthread", app=APP, arguments=arguments
-        ) as server:
-            yield server
+# Not for longer: see `tests/browser/conftest.py`.
+@pytest.fixture(scope="package")
+def playwright() -> Iterator[Playwright]:
+    with sync_playwright() as playwright:
+        yield playwright
 
 
-def _prepare_ddtrace(patch: pytest.MonkeyPatch, sink: Sink, *, replay: bool) -> None:
-    """What its own program does before it starts another."""
-    spec = importlib.util.find_spec("ddtrace")
-    assert spec is not None
-    assert spec.origin is not None
-    patch.setenv("PYTHONPATH", str(Path(spec.origin).parent / "bootstrap"))
-    for name, value in {
-        "TRACE_AGENT_URL": sink.base,
-        "SERVICE": "lab",
-        "EXCEPTION_REPLAY_ENABLED": str(replay).lower(),
-        "APPSEC_ENABLED": "true",
-        "TRACE_HEADER_TAGS": "x-note,authorization,x-receipt",
-        "INSTRUMENTATION_TELEMETRY_ENABLED": "false",
-        "REMOTE_CONFIGURATION_ENABLED": "false",
-    }.items():
-        patch.setenv(f"DD_{name}", value)
+@pytest.fixture(scope="package")
+def lab(tmp_path_factory: pytest.TempPathFactory, playwright: Playwright) -> Lab:
+    """Monitoring of each kind in turn, called by httpx and by one page."""
+    sdks = [*SDKS, *REMEDIES]
+    folders = {sdk: tmp_path_factory.mktemp(f"leaks-{n}") for n, sdk in enumerate(sdks)}
+    profile = tmp_path_factory.mktemp("profile")
+    with playwright.chromium.launch_persistent_context(profile, **CHROMIUM) as browser:
+        lab = observe(folders, browser.new_page())
+    files = (path for path in profile.rglob("*") if path.is_file())
+    lab.profile = b"\n".join(path.read_bytes() for path in files)
+    return lab
 
 
-def drive(base: str, folder: Path, path: str) -> list[Planted]:
-    """Each situation once; sealed, but below ``/open``."""
-    planted = [Planted(situation) for situation in SITUATIONS]
-    unsealed = path == "open"
-    client = httpx.Client(base_url=base) if unsealed else sealed_client(base, pins(folder))
-    with client:
-        for one in planted:
-            send(client, path, one)
-    return planted
+@dataclass(repr=False)
+class Proxied:
+    """What was sent through both proxies, and what each of them has kept of it."""
+
+    sent: dict[Run, list[Planted]] = field(default_factory=dict)
+    #: Those of a customer of the bank.
+    secrets: dict[str, dict[str, str]] = field(default_factory=dict)
+    kept: dict[str, bytes] = field(default_factory=dict)
 
 
-def observe(folder: Path, sdk: str, paths: Sequence[str]) -> dict[str, Captured]:
-    """What monitoring, and the server's own logs, have kept of requests below each path."""
-    with listening() as sink, running(folder, sdk, sink) as server:
-        planted: dict[str, list[Planted]] = {}
-        for path in paths:
-            planted[path] = drive(server.base, folder, path)
-            httpx.get(f"{server.base}/flush", timeout=30).raise_for_status()
-    kept, log = sink.kept(), server.log.read_bytes()
-    found: dict[str, Captured] = {}
-    for path, requests in planted.items():
-        found[path] = {(sdk, one.situation): one.found(kept) for one in requests}
-        found[path] |= {(LOG, one.situation): one.found(log) for one in requests}
-    return found
+@pytest.fixture(scope="package")
+def proxied(tmp_path_factory: pytest.TempPathFactory, playwright: Playwright) -> Proxied:
+    """The application without monitoring, behind both proxies."""
+    folder, proxied = tmp_path_factory.mktemp("proxies"), Proxied()
+    with standing(folder) as proxies:
+        known = pins(folder)
+        call(proxied, "httpx", calling_by_httpx(proxies.tls, known, proxies.transport))
+        with playwright.chromium.launch(**CHROMIUM, proxy={"server": proxies.mitm}) as browser:
+            page = browser.new_page(ignore_https_errors=True)
+            call(proxied, "browser", calling_by_page(proxies.tls, known, page))
+    proxied.kept = proxies.kept()
+    return proxied
 
 
-@pytest.fixture(scope="session")
-def captured(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Captured]:
-    """What each kind of monitoring has kept: unsealed, sealed, and with exceptions masked."""
-    total: dict[str, Captured] = {"kept": {}, "masked": {}, "open": {}}
-    for number, sdk in enumerate(SDKS):
-        folder = tmp_path_factory.mktemp(f"leaks-{number}")
-        for path, found in observe(folder, sdk, [*total]).items():
-            add(total[path], found)
-    return total
-
-
-def add(total: Captured, found: Captured) -> None:
-    """Gunicorn's logs are those of all runs."""
-    for where, fields in found.items():
-        total[where] = total.get(where, set()) | fields
+def call(proxied: Proxied, caller: str, client: MakeClient) -> None:
+    """Call all views in each way, and be a customer of the bank."""
+    for path in ("open", "kept", "level3"):
+        proxied.sent[caller, path] = drive(client(path), path)
+    with client("kept") as customer:
+        assert "163.05" in customer.get("/api/rates").text
+        proxied.secrets[caller] = use(customer, live=False)

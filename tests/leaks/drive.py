@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import base64
 import random
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import httpx
 
 from flask_sealed import Refusal
-from flask_sealed.clients.httpx import SealedTransport
 
-from ..servers.conftest import AUDIENCE
 from .app import VIEWS
 
 #: The ways in which a request can end: the views by their names.
@@ -36,6 +35,9 @@ class Planted:
     situation: str
     card: str = field(default_factory=new_marker)
     note: str = field(default_factory=new_marker)
+    #: What came of it: no status where the answer broke off, and whether the card came back.
+    status: int = 0
+    answered: bool = False
 
     def markers(self) -> Iterator[tuple[str, str]]:
         """Each marker's field, and the marker."""
@@ -48,6 +50,11 @@ class Planted:
     def found(self, captured: bytes) -> set[str]:
         """The fields whose markers are in what was captured, in any usual writing."""
         return {name for name, marker in self.markers() if is_in(marker.encode(), captured)}
+
+
+def condensed(captured: bytes) -> bytes:
+    """All in which a marker may stand: what has the characters of its writings, each once."""
+    return b"\n".join(set(re.findall(rb"[A-Za-z0-9+/]{20,}", captured)))
 
 
 def is_in(marker: bytes, captured: bytes) -> bool:
@@ -63,8 +70,17 @@ def _in_base64(marker: bytes, start: int) -> bytes:
     return text[-(-8 * start // 6) : 8 * (start + len(marker)) // 6]
 
 
-def send(client: httpx.Client, path: str, planted: Planted) -> int:
-    """One request with markers; its status."""
+def drive(client: httpx.Client, path: str) -> list[Planted]:
+    """Each situation once, of the views below a path."""
+    planted = [Planted(situation) for situation in SITUATIONS]
+    with client:
+        for one in planted:
+            send(client, path, one)
+    return planted
+
+
+def send(client: httpx.Client, path: str, planted: Planted) -> None:
+    """One request with markers."""
     card = planted.card
     headers = {"X-Note": planted.note, "Authorization": f"Bearer {planted.note}"}
     url = f"/{path}/{planted.situation}"
@@ -77,14 +93,6 @@ def send(client: httpx.Client, path: str, planted: Planted) -> int:
         else:
             response = client.post(url, json={"card": card}, headers=headers)
     except (httpx.TransportError, Refusal):  # of the answer that breaks off
-        return 0
-    return response.status_code
-
-
-def sealed_client(
-    base: str, pins: tuple[bytes, ...], transport: httpx.BaseTransport | None = None
-) -> httpx.Client:
-    sealing = SealedTransport(
-        audience=AUDIENCE, origin=base, pins=pins, headers=["x-note"], transport=transport
-    )
-    return httpx.Client(base_url=base, transport=sealing)
+        return
+    planted.status = response.status_code
+    planted.answered = card[::-1] in response.text

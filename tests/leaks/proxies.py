@@ -12,6 +12,7 @@ import ipaddress
 import ssl
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +25,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from ..servers import process
 from ..servers.process import Server, free_port
-from .conftest import LOG
+from .lab import LOG, running
 
 # `make test` sets it up beside everything else: its packages do not agree with the tests' own.
 MITMDUMP = Path(sys.prefix, "mitmproxy/bin/mitmdump")
@@ -65,8 +66,7 @@ class Proxies:
 
     folder: Path
     server: Server
-    #: nginx, without TLS and with it.
-    plain: str
+    #: nginx, with TLS.
     tls: str
     #: mitmproxy, which clients are told to use.
     mitm: str
@@ -88,26 +88,28 @@ class Proxies:
 
 
 @contextmanager
-def standing(folder: Path, application: AbstractContextManager[Server]) -> Iterator[Proxies]:
-    """Both proxies before an application."""
+def standing(folder: Path) -> Iterator[Proxies]:
+    """Both proxies before the application."""
     make_certificate(folder)
     (folder / "answers").mkdir()
-    with ExitStack() as stack:
-        server = stack.enter_context(application)
+    with ExitStack() as stack, ThreadPoolExecutor(1) as beside:
+        starting = beside.submit(stack.enter_context, mitmdump(folder))
+        server = stack.enter_context(running(folder))
         tls, lines = free_port(), _LINES.format(folder=folder)
         http = _HTTP.format(folder=folder, port=tls, lines=lines)
-        nginx = stack.enter_context(process.nginx(folder, server, lines=[lines], http=[http]))
-        mitm = stack.enter_context(mitmdump(folder, nginx.port))
-        yield Proxies(folder, server, nginx.base, f"https://127.0.0.1:{tls}", mitm.base)
+        stack.enter_context(process.nginx(folder, server, lines=[lines], http=[http]))
+        mitm = starting.result()
+        yield Proxies(folder, server, f"https://127.0.0.1:{tls}", mitm.base)
 
 
-def mitmdump(folder: Path, upstream: int) -> AbstractContextManager[Server]:
+def mitmdump(folder: Path) -> AbstractContextManager[Server]:
     """mitmproxy as a proxy that writes whole flows down."""
     assert MITMDUMP.exists(), "please run tools/setup test"
     port = free_port()
     command = [str(MITMDUMP), "--listen-host=127.0.0.1", f"--listen-port={port}"]
     command += [f"--set=confdir={folder}/mitm", "--ssl-insecure", "-w", f"{folder}/flows"]
-    return process.running(command, port, folder, {}, f"http://127.0.0.1:{upstream}/plain/ready")
+    # A page of its own.
+    return process.running(command, port, folder, {}, "http://mitm.it/")
 
 
 def unpacked(kept: bytes) -> bytes:

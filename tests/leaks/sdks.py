@@ -34,7 +34,7 @@ def sentry(app: Flask, sink: str) -> Flush:
     return lambda: sentry_sdk.flush(5)
 
 
-def elastic(app: Flask, sink: str, *, log_stacks: bool = True) -> Flush:
+def elastic(app: Flask, sink: str, *, variables: str = "all", log_stacks: bool = True) -> Flush:
     from elasticapm.contrib.flask import ElasticAPM
     from elasticapm.handlers.logging import LoggingHandler
 
@@ -43,7 +43,9 @@ def elastic(app: Flask, sink: str, *, log_stacks: bool = True) -> Flush:
         "SERVICE_NAME": "lab",
         "CAPTURE_BODY": "all",
         "CAPTURE_HEADERS": True,
-        "COLLECT_LOCAL_VARIABLES": "all",
+        "COLLECT_LOCAL_VARIABLES": variables,
+        # Of every call that is traced, and not only where it takes long.
+        "SPAN_STACK_TRACE_MIN_DURATION": "0ms",
         "METRICS_INTERVAL": "0s",
         "CENTRAL_CONFIG": False,
         "AUTO_LOG_STACKS": log_stacks,
@@ -112,7 +114,8 @@ def opentelemetry(app: Flask, sink: str) -> Flush:
 
     @app.before_request
     def note_request() -> None:
-        trace.get_current_span().set_attribute("http.request.body", request.get_data().decode())
+        body = request.get_data().decode("latin-1")  # it may be sealed records
+        trace.get_current_span().set_attribute("http.request.body", body)
 
     return lambda: (provider.force_flush(5000), logs.force_flush(5000))
 
@@ -142,6 +145,9 @@ def toolbar(app: Flask, sink: str) -> Flush:
     app.config.update(
         SECRET_KEY="0f" * 32, DEBUG_TB_ENABLED=True, DEBUG_TB_INTERCEPT_REDIRECTS=False
     )
+    # All panels but that of versions, which reads what is installed each time.
+    panels = DebugToolbarExtension()._default_config(app)["DEBUG_TB_PANELS"]
+    app.config["DEBUG_TB_PANELS"] = panels[1:]
     extension = DebugToolbarExtension(app)
 
     @app.after_request
@@ -188,6 +194,6 @@ SDKS: dict[str, Install] = {
 }
 #: What is set in another way where sealing alone does not do.
 REMEDIES: dict[str, Install] = {
-    "Elastic APM, AUTO_LOG_STACKS off": partial(elastic, log_stacks=False),
+    "Elastic APM, fewer stacks": partial(elastic, variables="errors", log_stacks=False),
     "ddtrace, Exception Replay off": ddtrace,
 }

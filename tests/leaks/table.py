@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from .conftest import LOG
 from .drive import FIELDS, SITUATIONS, Captured
-from .sdks import SDKS
+from .lab import PLACES
 
-PLACES = (*SDKS, LOG)
 LETTERS = dict(zip(FIELDS, "BHQARV", strict=True))
 
 

@@ -142,11 +142,13 @@ def gunicorn(
     preload: bool = False,
     script_name: str = "",
     arguments: Sequence[str] = (),
+    environ: Mapping[str, str] | None = None,
     app: str = APP,
 ) -> AbstractContextManager[Server]:
     """gunicorn.
 
     :param settings: those of the application; ``None`` leaves all sealing out.
+    :param environ: more of its environment.
     :param app: the module that makes the application.
     :param kind: the class of its workers, ``sync`` or ``gthread``.
     """
@@ -155,9 +157,10 @@ def gunicorn(
     command += [f"--workers={workers}", f"--worker-class={kind}", "--worker-tmp-dir=/dev/shm"]
     command += [f"--threads={threads}"] if kind == "gthread" else []
     command += ["--preload"] if preload else []
-    environ = _environ(folder, settings) | ({"SCRIPT_NAME": script_name} if script_name else {})
+    names = {"SCRIPT_NAME": script_name} if script_name else {}
+    names |= _environ(folder, settings) | dict(environ or {})
     command += [*arguments, f"{app}:{FACTORY}()"]
-    return running(command, port, folder, environ, f"{script_name}/plain/ready")
+    return running(command, port, folder, names, f"{script_name}/plain/ready")
 
 
 def waitress(
