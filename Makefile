@@ -17,7 +17,7 @@ help:
 	@echo "make oldest  run the tests of the Flask side and the clients with the oldest dependencies"
 	@echo "make bench   measure what sealing costs on this machine"
 	@echo "make load    the same behind gunicorn, with requests of wrk and streams of 1 GiB (MINUTES=5)"
-	@echo "make rivals  measure others that encrypt payloads beside it, and draw it for the documentation"
+	@echo "make rivals  measure it beside others that encrypt payloads, and draw it for the documentation"
 	@echo "make soak    faults under load: workers killed, Redis restarted, clocks set (MINUTES=5)"
 	@echo "make rotation  rotate keys each second for a minute while gunicorn answers"
 	@echo "make screenshots  take the pictures of the bank that README and docs show"
@@ -52,7 +52,7 @@ load: .venv/test
 	$(BIN)/python -m tests.benchmarks.servers --minutes $(MINUTES)
 
 rivals: .venv/rivals
-	$(BIN)/python -m tests.benchmarks.rivals --write docs/_static/benchmarks.json
+	$(BIN)/python -m tests.benchmarks.page docs/_static/benchmarks.json
 	$(BIN)/python -m tests.benchmarks.plots docs/_static/benchmarks.json docs/_static
 
 rotation: .venv/test

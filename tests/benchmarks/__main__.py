@@ -27,7 +27,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from cryptography.hazmat.primitives.asymmetric.mlkem import MLKEM768PrivateKey, MLKEM768PublicKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from flask import Flask, request
+from flask import Flask, Response, request
 from flask_jwt_extended import JWTManager, create_access_token, jwt_required
 from werkzeug.test import EnvironBuilder
 
@@ -46,7 +46,8 @@ from flask_sealed.protocol.handshake import (
 from flask_sealed.protocol.hkdf import hkdf
 from flask_sealed.protocol.jwk import thumbprint
 from flask_sealed.protocol.keys import Key, KeyRing
-from flask_sealed.protocol.messages import Request, Response, target
+from flask_sealed.protocol.messages import Request, target
+from flask_sealed.protocol.messages import Response as SealedResponse
 from flask_sealed.protocol.records import MOST_PLAINTEXT, RecordOpener, RecordSealer
 from flask_sealed.protocol.replay import MemoryStore, ReplayStore, check_fresh, check_once
 from flask_sealed.protocol.rotation import new_ring
@@ -57,6 +58,8 @@ from ..driver import FlaskWire, SealedCaller
 from ..redis_server import RedisServer
 
 ROUNDS = 60
+#: Bytes of a stream that a view reads and yields at once.
+PIECE = 64 * 1024
 SIZES = (200, 1024, 16 * 1024, 1024 * 1024)
 AUDIENCE = "https://bank.example"
 SECRET = os.urandom(32)
@@ -101,6 +104,12 @@ def echo() -> Any:
     return request.get_json()
 
 
+def stream() -> Response:
+    """What comes, in pieces, as it comes."""
+    source = request.stream
+    return Response(iter(lambda: source.read(PIECE), b""), content_type="text/plain")
+
+
 def bare(view: Callable[[], Any]) -> Callable[[], Any]:
     """The least that encrypts: no hooks, no window, no checks, nothing else sealed."""
 
@@ -126,6 +135,7 @@ def make_app(decorate: Callable[[Any], Any]) -> Flask:
     JWTManager(app)
     app.add_url_rule("/get", "get", decorate(answer))
     app.add_url_rule("/post", "post", decorate(echo), methods=["POST"])
+    app.add_url_rule("/stream", "stream", decorate(stream), methods=["POST"])
     app.add_url_rule("/jwt", "jwt", decorate(jwt_required()(answer)))
     app.add_url_rule("/jwt-post", "jwt-post", decorate(jwt_required()(echo)), methods=["POST"])
     app.add_url_rule("/login", "login", decorate(lambda: {"token": create_access_token("ada")}))
@@ -159,7 +169,8 @@ def caller(
     return call
 
 
-def requests() -> None:
+def requests() -> dict[str, float]:
+    """What Level 3 adds to a request."""
     plain, twin = make_app(lambda view: view), make_app(sealed)
     twin.config.update(SEALED_PROFILE="level3", SEALED_LEVEL3_KEY=SECRET.hex())
     Sealed(twin)
@@ -177,26 +188,27 @@ def requests() -> None:
         "jwt_required GET": caller(plain, "/jwt", token=token),
         "jwt_required GET, sealed": caller(twin, "/jwt", token=token),
     }
-    show_added("Requests of 1 KB JSON, Level 3", measure(rows, calls=200))
+    return measure(rows, calls=200)
 
 
 def show_added(title: str, figures: dict[str, float]) -> None:
     """Print figures beside those of the same without what its name says after a comma."""
-    print(f"\n{title:<40}{'µs':>12}{'added':>9}{'ratio':>8}")
+    print(f"\n{title:<46}{'µs':>12}{'added':>9}{'ratio':>8}")
     for name, figure in figures.items():
         base = figures[name.partition(",")[0]]
         if "unsealed" in name:
             base = figures["GET, bare decorator"]
-        print(f"{name:<40}{figure:>12.1f}{figure - base:>9.1f}{figure / base:>8.2f}")
+        print(f"{name:<46}{figure:>12.1f}{figure - base:>9.1f}{figure / base:>8.2f}")
 
 
 class Client:
     """A client in a session with an application of its own.
 
     :param store: where the application records operations.
+    :param settings: more of the application's.
     """
 
-    def __init__(self, store: str) -> None:
+    def __init__(self, store: str, **settings: object) -> None:
         identity, binding = (Ed25519PrivateKey.generate() for _ in range(2))
         now = int(time.time())
         ring = new_ring(identity, binding, now=now, random=os.urandom)
@@ -206,6 +218,7 @@ class Client:
             SEALED_AUDIENCE=AUDIENCE,
             SEALED_REPLAY_STORE=store,
             TESTING=True,  # Otherwise a store that begins now has to wait.
+            **settings,
         )
         Sealed(self.app)
         self.app.testing = False
@@ -244,7 +257,7 @@ def age(server: RedisServer) -> None:
         redis.zadd(key, {life: -1})
 
 
-def sessions() -> None:
+def sessions() -> dict[str, float]:
     """What the session profile adds, by where operations are recorded.
 
     Every request is new, sealed or not. The token of a sealed one says whose it is, and is longer
@@ -268,12 +281,12 @@ def sessions() -> None:
             "GET, sealed": memory.get,
             "jwt_required POST": partial(post, plain, token),
             "jwt_required POST, bound token": partial(post, plain, memory.token),
-            "jwt_required POST, both, library calls": partial(post, least, memory.token),
+            "jwt_required POST, bound token, library calls": partial(post, least, memory.token),
             "jwt_required POST, sealed, memory": memory.post,
             "jwt_required POST, sealed, SQLite": sqlite.post,
             "jwt_required POST, sealed, Redis": redis.post,
         }
-        show_added("Requests of 1 KB JSON, sessions", measure_once(rows, calls=100))
+        return measure_once(rows, calls=100)
 
 
 def envelopes() -> None:
@@ -301,8 +314,8 @@ def envelopes() -> None:
         print(f"{opened:>12.2f}{least_open:>12.2f}{opened / least_open:>8.2f}{node[size]:>16.2f}")
 
 
-def records() -> None:
-    """Sealing and opening full records, beside bare calls on the same blocks."""
+def records() -> dict[str, float]:
+    """Microseconds a full record, sealed and opened, beside bare calls on the same blocks."""
     count, nonce, block = 64, os.urandom(12), os.urandom(MOST_PLAINTEXT)
     ciphertexts = [KEY.encrypt(nonce, block, None) for _ in range(count)]
     sealer = RecordSealer(KEY, nonce)
@@ -331,12 +344,14 @@ def records() -> None:
         "bare decrypt": lambda: [len(KEY.decrypt(nonce, text, None)) for text in ciphertexts],
         **{name: lambda p=value: open_(p) for name, value in pieces.items()},  # type: ignore[misc]
     }
-    figures = measure(rows, calls=2)
+    return {name: figure / count for name, figure in measure(rows, calls=2).items()}
+
+
+def show_records(figures: dict[str, float]) -> None:
     print(f"\nRecords of 64 KiB{'µs a record':>35}{'MB/s':>9}{'ratio':>8}")
     for name, figure in figures.items():
         base = figures["bare decrypt" if "open" in name or "decrypt" in name else "bare encrypt"]
-        rate = count * MOST_PLAINTEXT / figure
-        print(f"{name:<40}{figure / count:>12.1f}{rate:>9.0f}{base / figure:>8.2f}")
+        print(f"{name:<40}{figure:>12.1f}{MOST_PLAINTEXT / figure:>9.0f}{base / figure:>8.2f}")
 
 
 def article() -> dict[int, float]:
@@ -390,18 +405,23 @@ class Bare:
         key.decrypt(bytes(12), self.ticket, bytes(25))
 
 
-def beside_primitives(title: str, rows: dict[str, tuple[Work, Work]], calls: int) -> None:
-    """Print what works need beside the least that they could."""
+def beside_primitives(
+    rows: dict[str, tuple[Work, Work]], calls: int
+) -> dict[str, tuple[float, float]]:
+    """What works need, and the least that they could."""
     works = {name: work for name, (work, _) in rows.items()}
     leasts = {f"{name}, primitives": least for name, (_, least) in rows.items()}
     figures = measure({**works, **leasts}, calls)
+    return {name: (figures[name], figures[f"{name}, primitives"]) for name in rows}
+
+
+def show_beside(title: str, figures: dict[str, tuple[float, float]]) -> None:
     print(f"\n{title:<40}{'µs':>12}{'primitives':>12}{'ratio':>8}")
-    for name in rows:
-        figure, least = figures[name], figures[f"{name}, primitives"]
+    for name, (figure, least) in figures.items():
         print(f"{name:<40}{figure:>12.1f}{least:>12.1f}{figure / least:>8.2f}")
 
 
-def handshakes() -> None:
+def handshakes() -> dict[str, tuple[float, float]]:
     bare, audience, now = Bare(), AUDIENCE, int(time.time())
     ticket_key = Key(kid=b64u_encode(os.urandom(8)), purpose="ticket", material=os.urandom(32))
     ring = KeyRing().add(ticket_key, activate=True)
@@ -425,8 +445,11 @@ def handshakes() -> None:
         "answer a hello": (lambda: answer(classic.hello), bare.answer),
         "answer a hello, ML-KEM": (lambda: answer(hybrid.hello), lambda: bare.answer(kem=True)),
         "make a hello": (hello, lambda: bare.binding.sign(bare.message)),
-        "finish": (lambda: classic.finish(replies[0]), bare.finish),
-        "finish, ML-KEM": (lambda: hybrid.finish(replies[1]), lambda: bare.finish(kem=True)),
+        "finish a handshake": (lambda: classic.finish(replies[0]), bare.finish),
+        "finish a handshake, ML-KEM": (
+            lambda: hybrid.finish(replies[1]),
+            lambda: bare.finish(kem=True),
+        ),
         "seal a ticket": (
             lambda: seal_ticket(session, ticket_key, audience=audience, random=os.urandom),
             bare.seal_ticket,
@@ -436,7 +459,7 @@ def handshakes() -> None:
             bare.open_ticket,
         ),
     }
-    beside_primitives("Handshake", rows, calls=20)
+    return beside_primitives(rows, calls=20)
 
 
 class Exchange:
@@ -461,7 +484,7 @@ class Exchange:
         client = ClientExchange(SECRET, ticket, AUDIENCE, random=os.urandom)
         self.message = client.seal(self.request, BODY, iat=self.now)
         self.store, self.ops = MemoryStore(self.now - 1000), itertools.count()
-        self.response = Response(status=200, content_type="application/json")
+        self.response = SealedResponse(status=200, content_type="application/json")
         self.parts = self.message.seal.split(".")
         self.body = json.loads(self.message.body or b"")["data"]
         self.header = pybase64.urlsafe_b64decode(self.parts[0] + "==")
@@ -510,19 +533,20 @@ class Exchange:
         AESGCM(bits[32:64])
 
 
-def exchanges() -> None:
+def exchanges() -> dict[str, tuple[float, float]]:
+    """The server's part of an exchange of 1 KB each way."""
     exchange = Exchange()
     rows: dict[str, tuple[Work, Work]] = {
-        "every check, a ticket seen before": (
+        "exchange, a ticket seen before": (
             lambda: exchange.serve(exchange.tickets.open),
             lambda: exchange.bare(ticket=False),
         ),
-        "every check, a ticket not seen before": (
+        "exchange, a ticket not seen before": (
             lambda: exchange.serve(exchange.open_ticket),
             lambda: exchange.bare(ticket=True),
         ),
     }
-    beside_primitives("Server's part of an exchange, 1 KB", rows, calls=100)
+    return beside_primitives(rows, calls=100)
 
 
 def stores() -> None:
@@ -555,13 +579,13 @@ def stores() -> None:
 
 def main() -> None:
     print(f"Python {sys.version.split()[0]}, medians of {ROUNDS} turns")
-    requests()
-    sessions()
-    handshakes()
-    exchanges()
+    show_added("Requests of 1 KB JSON, Level 3", requests())
+    show_added("Requests of 1 KB JSON, sessions", sessions())
+    show_beside("Handshake", handshakes())
+    show_beside("Server's part of an exchange, 1 KB", exchanges())
     stores()
     envelopes()
-    records()
+    show_records(records())
 
 
 if __name__ == "__main__":

