@@ -22,7 +22,10 @@ from .failure import unavailable
 
 T = TypeVar("T")
 
+#: How long a request waits while others write, in seconds.
 _PATIENCE = 1.0
+#: How long who revokes waits: that is rare, and the key or user in question is not to stay.
+_REVOKING = 10.0
 #: In the file's header, so that a file of another program is never touched.
 _APPLICATION = 0x5EA1ED02
 _TABLES = (
@@ -81,7 +84,7 @@ class SqliteRevocations:
     def _revoke(self, revocations: list[Revocation], now: int) -> None:
         if not self._path.exists():
             self._make()
-        with self._open() as connection:
+        with self._open(_REVOKING) as connection:
             connection.execute(_FORGET, (now,))
             for one in revocations:
                 values = {"clock": time.time_ns() // 1000, "said": one.to_text(), "exp": one.exp}
@@ -97,16 +100,16 @@ class SqliteRevocations:
         if last is not None and last[:2] == (state, number):
             return last[2]
         settled = time.time_ns() - status.st_mtime_ns > _SETTLED_NS
-        with self._open() as connection:
+        with self._open(_PATIENCE) as connection:
             rows = connection.execute(_SINCE, (number,)).fetchall()
         found = [(at, Revocation.from_text(said)) for at, said in rows]
         self._last = (state, number, found) if settled else None
         return found
 
     @contextmanager
-    def _open(self) -> Iterator[sqlite3.Connection]:
+    def _open(self, patience: float) -> Iterator[sqlite3.Connection]:
         uri = f"file:{quote(str(self._path))}?mode=rw"
-        with closing(sqlite3.connect(uri, uri=True, timeout=_PATIENCE)) as connection:
+        with closing(sqlite3.connect(uri, uri=True, timeout=patience)) as connection:
             if connection.execute("PRAGMA application_id").fetchone() != (_APPLICATION,):
                 raise OSError("it is the database of another program")
             with connection:

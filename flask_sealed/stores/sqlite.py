@@ -157,6 +157,15 @@ class SqliteStore:
         return _open(self._path, self._clock)
 
 
+class _Connection(sqlite3.Connection):
+    """Closed when nobody has its store any more; else Python warns, since its version 3.13."""
+
+    def __del__(self) -> None:
+        # What could not be opened cannot be closed.
+        with suppress(sqlite3.ProgrammingError):
+            self.close()
+
+
 class _File:
     """One connection.
 
@@ -173,6 +182,7 @@ class _File:
             timeout=_PATIENCE,
             isolation_level=None,
             check_same_thread=False,
+            factory=_Connection,
         )
 
     def close(self) -> None:

@@ -96,6 +96,8 @@ def test_hooks_after_the_view_see_its_user(flask_app: Flask) -> None:
     assert seen[-2:] == ["ada", "ada"]
 
 
+# Flask-Login asks for the time as Python would not have it any more since its version 3.12.
+@pytest.mark.filterwarnings("ignore::DeprecationWarning:flask_login.login_manager")
 @pytest.mark.parametrize("remember", [True, False])
 def test_a_login_in_the_session(flask_app: Flask, remember: bool) -> None:
     """The session's cookie is signed, and never sealed."""

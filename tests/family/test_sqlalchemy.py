@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
@@ -17,6 +18,23 @@ from .conftest import MakeFlask, Place
 
 IBAN = "DE02120300000000202051"
 HIDDEN = {"SQLALCHEMY_ENGINE_OPTIONS": {"hide_parameters": True}}
+
+
+MakeBank = Callable[..., Flask]
+
+
+@pytest.fixture
+def make_bank(make_flask: MakeFlask, place: Place[SQLAlchemy]) -> Iterator[MakeBank]:
+    """Makes banks, whose databases are closed at the end."""
+    with ExitStack() as engines:
+
+        def make(**settings: Any) -> Flask:
+            app = bank(make_flask, place, **settings)
+            with app.app_context():
+                engines.callback(app.extensions["sqlalchemy"].engine.dispose)
+            return app
+
+        yield make
 
 
 def bank(make_flask: MakeFlask, place: Place[SQLAlchemy], **settings: Any) -> Flask:
@@ -56,8 +74,8 @@ def add_twice(app: Flask) -> list[int]:
     return statuses
 
 
-def test_a_stream_from_the_database(make_flask: MakeFlask, place: Place[Any]) -> None:
-    app = bank(make_flask, place, **HIDDEN)
+def test_a_stream_from_the_database(make_bank: MakeBank) -> None:
+    app = make_bank(**HIDDEN)
     assert add_twice(app) == [201, 500]
     client = sealed_client(app)
     assert client.get("/accounts").text == IBAN
@@ -66,20 +84,20 @@ def test_a_stream_from_the_database(make_flask: MakeFlask, place: Place[Any]) ->
 
 @pytest.mark.parametrize("hidden", [False, True])
 def test_errors_name_the_parameters(
-    make_flask: MakeFlask, place: Place[Any], caplog: pytest.LogCaptureFixture, hidden: bool
+    make_bank: MakeBank, caplog: pytest.LogCaptureFixture, hidden: bool
 ) -> None:
     """They go to the log with the exception, unless the engine hides them."""
-    assert add_twice(bank(make_flask, place, **(HIDDEN if hidden else {}))) == [201, 500]
+    assert add_twice(make_bank(**(HIDDEN if hidden else {}))) == [201, 500]
     assert "IntegrityError" in caplog.text
     assert (IBAN in caplog.text) is not hidden
 
 
 @pytest.mark.parametrize("hidden", [False, True])
 def test_an_engine_that_echoes(
-    make_flask: MakeFlask, place: Place[Any], caplog: pytest.LogCaptureFixture, hidden: bool
+    make_bank: MakeBank, caplog: pytest.LogCaptureFixture, hidden: bool
 ) -> None:
     caplog.set_level(logging.INFO, "sqlalchemy.engine")
-    app = bank(make_flask, place, **(HIDDEN if hidden else {}))
+    app = make_bank(**(HIDDEN if hidden else {}))
     client = sealed_client(app)
     assert client.post("/accounts", json={"iban": IBAN}).status_code == 201
     assert "INSERT" in caplog.text

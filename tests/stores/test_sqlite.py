@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import shutil
@@ -10,7 +11,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -137,7 +137,7 @@ def test_of_two_that_begin_five_minutes_at_once_both_are_first(
     class Between(str):
         __slots__ = ()
 
-    class Connection(sqlite3.Connection):
+    class Connection(sqlite._Connection):
         def execute(self, sql: str, *values: Any) -> sqlite3.Cursor:
             done = super().execute(sql, *values)
             if isinstance(sql, Between) and not added:
@@ -146,14 +146,29 @@ def test_of_two_that_begin_five_minutes_at_once_both_are_first(
             return done
 
     added: list[bool] = []
-    connect = partial(sqlite3.connect, factory=Connection)
     other.check()
     monkeypatch.setattr(sqlite, "_ADD", Between(sqlite._ADD))
-    monkeypatch.setattr(sqlite3, "connect", connect)
+    monkeypatch.setattr(sqlite, "_Connection", Connection)
     assert store.add(OP, since=LATER, now=LATER)
     assert added == [False, True]
     assert not store.add(OP, since=LATER, now=LATER)
     assert not store.add(bytes(16), since=LATER, now=LATER)
+
+
+def test_a_store_that_nobody_has_is_closed(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Connection(sqlite._Connection):
+        def close(self) -> None:
+            closed.append(self)
+            super().close()
+
+    closed: list[sqlite3.Connection] = []
+    monkeypatch.setattr(sqlite, "_Connection", Connection)
+    store = SqliteStore(path, clock=lambda: 0)
+    assert store.add(OP, since=1, now=LATER)
+    assert not closed
+    del store
+    gc.collect()
+    assert len(closed) == 1
 
 
 def test_a_worker_does_not_use_its_parents_connection(path: Path) -> None:
