@@ -121,7 +121,6 @@ def test_routes_are_those_of_the_host_of_sealed_views(
         matching,
         SEALED_HOST="api.localhost" if matching == "host" else "api",
         SEALED_LEVEL3_KEY=peer.secret.hex(),
-        SERVER_NAME="localhost",
     )
     old = sealed(profile="level3")(lambda **_: "x")
     for host, path, view in (

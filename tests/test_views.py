@@ -184,7 +184,7 @@ def test_one_host_has_these_and_the_sealed_views(
     make_session_app: MakeApp, make_caller: MakeCaller, matching: str
 ) -> None:
     host, other = ("api.localhost", "www.localhost") if matching == "host" else ("api", "www")
-    app = make_session_app(matching, SEALED_HOST=host, SERVER_NAME="localhost")
+    app = make_session_app(matching, SEALED_HOST=host)
     where: dict[str, Any] = {matching: host}
     elsewhere: dict[str, Any] = {matching: other}
     app.add_url_rule("/x", "x", sealed(lambda: "x"), **where)

@@ -343,7 +343,7 @@ def test_handshakes_go_to_the_host_of_sealed_views(
     make_session_app: MakeApp, matching: str
 ) -> None:
     host, other = ("api.localhost", "www.localhost") if matching == "host" else ("api", "www")
-    app = make_session_app(matching, SEALED_HOST=host, SERVER_NAME="localhost")
+    app = make_session_app(matching, SEALED_HOST=host)
     where: dict[str, Any] = {matching: host}
     elsewhere: dict[str, Any] = {matching: other}
     app.add_url_rule("/x", "x", sealed(lambda: "x"), **where)
