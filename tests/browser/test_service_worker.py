@@ -254,13 +254,14 @@ def test_streams_events_and_aborting(clinic: Page, tap: Tap, app: Flask) -> None
 def test_a_worker_that_the_browser_has_ended(
     context: BrowserContext, clinic: Page, tap: Tap
 ) -> None:
-    """It starts anew with the next request, which costs a handshake; and it keeps nothing."""
+    """It starts anew with the next request, in the session that was kept, and caches nothing."""
     assert len(tap.of("/sealed/session")) == 1
     browser = context.new_cdp_session(clinic)
     browser.send("ServiceWorker.enable")
     browser.send("ServiceWorker.stopAllWorkers")
     assert send(clinic, "POST", "/records/echo")["content"] == "note=4242-note"
-    assert len(tap.of("/sealed/session")) == 2
+    assert len(tap.of("/sealed/session")) == 1
+    assert len(tap.of("/sealed/routes")) == 2
     assert clinic.evaluate("caches.keys()") == []
     check(tap)
 
