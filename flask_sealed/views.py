@@ -75,9 +75,8 @@ def add_views(
         return {"routes": list_routes(app, settings, policies(app), mount(request.environ))}
 
     for name in sorted(_MODULES):
-        endpoint = name.partition(".")[0]
-        # A view with a name of its own, which some monitoring asks for.
-        rule = f"/{name}"
+        rule, endpoint = f"/{name}", name.partition(".")[0]
+        # Not a `partial`: some monitoring asks a view for its name.
         blueprint.add_url_rule(rule, endpoint, serve_module, defaults={"name": name}, **where)
     if OWN_BLUEPRINT in app.blueprints:
         raise ConfigError(

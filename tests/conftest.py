@@ -73,6 +73,12 @@ def make_flask(matching: str) -> Flask:
     return app
 
 
+def two_hosts(matching: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What rules of such an application say of their host: of one, and of another."""
+    end = ".localhost" if matching == "host" else ""
+    return {matching: f"api{end}"}, {matching: f"www{end}"}
+
+
 @pytest.fixture
 def make_session_app(ring: KeyRing) -> MakeApp:
     """Makes applications with a `Sealed` in the session profile, as they run in production."""

@@ -22,7 +22,7 @@ from flask_sealed import ConfigError, Sealed, Untrusted, sealed, views
 from flask_sealed.protocol.flow import Send, Sessions
 from flask_sealed.protocol.keys import KeyRing
 
-from .conftest import AUDIENCE, MakeApp, MakeCaller
+from .conftest import AUDIENCE, MakeApp, MakeCaller, two_hosts
 from .driver import FlaskWire
 from .peer import problem
 
@@ -183,10 +183,8 @@ def test_another_prefix(make_session_app: MakeApp, make_caller: MakeCaller) -> N
 def test_one_host_has_these_and_the_sealed_views(
     make_session_app: MakeApp, make_caller: MakeCaller, matching: str
 ) -> None:
-    host, other = ("api.localhost", "www.localhost") if matching == "host" else ("api", "www")
-    app = make_session_app(matching, SEALED_HOST=host)
-    where: dict[str, Any] = {matching: host}
-    elsewhere: dict[str, Any] = {matching: other}
+    where, elsewhere = two_hosts(matching)
+    app = make_session_app(matching, SEALED_HOST=where[matching])
     app.add_url_rule("/x", "x", sealed(lambda: "x"), **where)
     app.add_url_rule("/x", "clear", lambda: "clear", **elsewhere)
     app.add_url_rule("/sealed/client.js", "own", lambda: "own", **elsewhere)

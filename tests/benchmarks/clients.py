@@ -8,7 +8,6 @@ from __future__ import annotations
 import logging
 import os
 import shutil
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -27,6 +26,7 @@ from flask_sealed.clients.httpx import SealedTransport
 from flask_sealed.protocol.encoding import b64u_encode
 from flask_sealed.protocol.rotation import new_ring
 
+from ..http_server import running
 from .__main__ import AUDIENCE, PAYLOAD, echo
 
 BLOCK = bytes(64 * 1024)
@@ -123,15 +123,8 @@ class Handler(WSGIRequestHandler):
 @contextmanager
 def serving(app: Flask) -> Iterator[str]:
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
-    server = make_server("127.0.0.1", 0, app, threaded=True, request_handler=Handler)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.port}"
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+    with running(make_server("127.0.0.1", 0, app, threaded=True, request_handler=Handler)) as url:
+        yield url
 
 
 @contextmanager

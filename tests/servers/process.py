@@ -191,6 +191,15 @@ def development(
 
 # Debian has it where only root looks for programs.
 NGINX = "/usr/sbin/nginx" if Path("/usr/sbin/nginx").exists() else "nginx"
+#: What it has to be told where it is no service of the machine, with a name for its files.
+NGINX_ALONE = """
+    access_log off;
+    client_body_temp_path {folder}/{name}-body;
+    proxy_temp_path {folder}/{name}-proxy;
+    fastcgi_temp_path {folder}/{name}-fastcgi;
+    uwsgi_temp_path {folder}/{name}-uwsgi;
+    scgi_temp_path {folder}/{name}-scgi;
+"""
 _NGINX = """
 {user}
 daemon off;
@@ -199,14 +208,9 @@ pid {folder}/nginx.pid;
 error_log stderr warn;
 events {{ worker_connections 512; }}
 http {{
-    access_log off;
+    {alone}
     # By default nginx takes bodies of 1 MiB.
     client_max_body_size 0;
-    client_body_temp_path {folder}/nginx-body;
-    proxy_temp_path {folder}/nginx-proxy;
-    fastcgi_temp_path {folder}/nginx-fastcgi;
-    uwsgi_temp_path {folder}/nginx-uwsgi;
-    scgi_temp_path {folder}/nginx-scgi;
     {http}
     upstream up {{
         {servers}
@@ -245,6 +249,7 @@ def nginx(
             # Started by root, its workers would be another user's, who may not write here.
             user="user root root;" if os.geteuid() == 0 else "",
             folder=folder,
+            alone=NGINX_ALONE.format(folder=folder, name="nginx"),
             port=port,
             servers=" ".join(f"server 127.0.0.1:{server.port};" for server in upstreams),
             path=path,

@@ -23,12 +23,7 @@ pid {folder}/shown.pid;
 error_log stderr warn;
 events {{}}
 http {{
-    access_log off;
-    client_body_temp_path {folder}/shown-body;
-    proxy_temp_path {folder}/shown-proxy;
-    fastcgi_temp_path {folder}/shown-fastcgi;
-    uwsgi_temp_path {folder}/shown-uwsgi;
-    scgi_temp_path {folder}/shown-scgi;
+    {alone}
     {shown}
 }}
 """
@@ -47,7 +42,8 @@ def as_shown(start: Start, folder: Path) -> Server:
     shown = shown.replace("server {", f"server {{\n    listen 127.0.0.1:{port};")
     config = folder / "shown.conf"
     user = "user root root;" if os.geteuid() == 0 else ""
-    config.write_text(CONFIG.format(user=user, folder=folder, shown=shown))
+    alone = process.NGINX_ALONE.format(folder=folder, name="shown")
+    config.write_text(CONFIG.format(user=user, folder=folder, alone=alone, shown=shown))
     command = [process.NGINX, "-p", str(folder), "-c", str(config), "-e", "stderr"]
     return start(process.running(command, port, folder, {}, "/plain/ready"))
 

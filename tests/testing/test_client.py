@@ -18,7 +18,7 @@ from flask_sealed.protocol.flow import Client
 from flask_sealed.signals import handshake
 from flask_sealed.testing import SealedClient, TestClock, sealed_client
 
-from ..conftest import MakeApp
+from ..conftest import MakeApp, two_hosts
 
 SECRET = "4242 4242"
 
@@ -342,10 +342,8 @@ def test_other_paths_and_prefixes(make_session_app: MakeApp) -> None:
 def test_handshakes_go_to_the_host_of_sealed_views(
     make_session_app: MakeApp, matching: str
 ) -> None:
-    host, other = ("api.localhost", "www.localhost") if matching == "host" else ("api", "www")
-    app = make_session_app(matching, SEALED_HOST=host)
-    where: dict[str, Any] = {matching: host}
-    elsewhere: dict[str, Any] = {matching: other}
+    where, elsewhere = two_hosts(matching)
+    app = make_session_app(matching, SEALED_HOST=where[matching])
     app.add_url_rule("/x", "x", sealed(lambda: "x"), **where)
     app.add_url_rule("/who", "who", lambda: {"binding": current.binding}, **elsewhere)
     client = sealed_client(app)
