@@ -175,12 +175,13 @@ def test_a_statement_comes_in_records_and_is_saved(page: Page, wire: Wire) -> No
 
 
 def test_the_panel_shows_the_handshake(page: Page, wire: Wire) -> None:
+    # The last call of the start: each folds those before it.
+    expect(call(page, "GET /sealed/routes")).to_contain_text("the client has asked on its own")
     handshake = call(page, "POST /sealed/session")
     hello = handshake.get_by_role("group", name="Hello, what the wire carries")
     expect(hello).to_contain_text('"aud": "quayside-bank"')
     reply = handshake.get_by_role("group", name="Reply, what the wire carries")
     expect(reply).to_contain_text('"iss": "quayside-bank"')
-    expect(call(page, "GET /sealed/routes")).to_contain_text("the client has asked on its own")
 
 
 def test_what_is_in_clear_is_called_so(page: Page, wire: Wire) -> None:
