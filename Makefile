@@ -5,11 +5,13 @@ PYTHON ?= python3
 BIN = .venv/bin
 # What `make mutants` changes: one module of the protocol, or all that are measured.
 MODULE ?= *
+# Which Debian `make fresh` makes a root of.
+SUITE ?= stable
 # How long `make load` sends sealed requests, and `make soak` with each store.
 MINUTES ?= 0.5
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test oldest bench load rivals rotation soak screenshots client docs check release fuzz mutants lock clean
+.PHONY: help demo test oldest bench load rivals rotation soak screenshots client docs check fresh release fuzz mutants lock clean
 
 help:
 	@echo "make demo    start the bank example on http://127.0.0.1:$(PORT)"
@@ -24,6 +26,7 @@ help:
 	@echo "make client  build what browsers are served from flask_sealed/js, after a change there"
 	@echo "make docs    build the documentation into docs/_build/html"
 	@echo "make check   ruff, mypy, the documentation without warnings, the wheel in an empty environment"
+	@echo "make fresh   README's quickstart with the wheel, in a fresh Debian root (SUITE=trixie)"
 	@echo "make release build what is published into dist: source, wheel, bill of materials, checksums"
 	@echo "make fuzz    feed the parsers for a minute with what no peer should send"
 	@echo "make mutants see which changes of the code no test notices (MODULE=records: of one module)"
@@ -76,6 +79,9 @@ check: .venv/test docs
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	tools/check-wheel
+
+fresh: .venv/test
+	tools/fresh $(SUITE)
 
 release: .venv/test
 	rm -rf dist
