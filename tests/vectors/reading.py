@@ -20,7 +20,7 @@ class Case(dict[str, Any]):
 
     def __init__(self, members: dict[str, Any]) -> None:
         super().__init__(members)
-        self._read = {"name"}
+        self._read = {"name", "row"}
         # What stands once for all cases of a file; a single one need not look at all of it.
         self._given: set[str] = set()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from .primitives import Case, b64, b64u, file, fixed
+from .primitives import Case, b64, b64u, file, fixed, refused
 
 DESCRIPTION = """
 Strict encodings. `kind` says which: `base64url` without padding, `base64` with padding, or `json`.
@@ -41,15 +41,19 @@ def _base64_valid() -> Iterator[Case]:
     }
 
 
-_UNPADDED = {
+_PADDING = {
     "padding of one byte": "AA==",
     "padding of two bytes": "AAA=",
     "padding behind whole groups": "AAAA====",
+}
+_STRAY = {
     "stray bits behind one byte": "AB",
     "the highest stray bit behind one byte": "AI",
     "stray bits behind two bytes": "AAB",
     "one character": "A",
     "five characters": "AAAAA",
+}
+_CHARACTERS = {
     "plus": "AA+A",
     "slash": "AA/A",
     "space inside": "AA A",
@@ -82,17 +86,18 @@ _PADDED = {
 
 
 def _base64_invalid() -> Iterator[Case]:
-    for name, text in _UNPADDED.items():
-        yield _bad(name, "base64url", text)
+    for row, texts in (("R1", _PADDING), ("R2", _STRAY), ("R1", _CHARACTERS)):
+        for name, text in texts.items():
+            yield _bad(name, row, "base64url", text)
     for size in (15, 17, 0):
         text = b64u(fixed("other lengths", size))
-        yield {**_bad(f"{size} bytes where 16 belong", "base64url", text), "length": 16}
+        yield {**_bad(f"{size} bytes where 16 belong", "R3", "base64url", text), "length": 16}
     for name, text in _PADDED.items():
-        yield _bad(name, "base64", text)
+        yield _bad(name, "R61", "base64", text)
 
 
-def _bad(name: str, kind: str, text: object) -> Case:
-    return {"name": name, "kind": kind, "text": text, "refusal": "malformed"}
+def _bad(name: str, row: str, kind: str, text: object) -> Case:
+    return {"name": name, "kind": kind, "text": text, **refused(row)}
 
 
 def _json_valid() -> Iterator[Case]:
@@ -125,74 +130,74 @@ def _json_valid() -> Iterator[Case]:
 
 
 def _json_invalid() -> Iterator[Case]:
-    for name, text in (_STRUCTURE | _NUMBERS | _TEXTS).items():
-        yield {"name": name, "kind": "json", **_MEMBERS, "text": text, "refusal": "malformed"}
+    for name, (row, text) in (_STRUCTURE | _NUMBERS | _TEXTS).items():
+        yield {"name": name, "kind": "json", **_MEMBERS, "text": text, **refused(row)}
     for name, encoded in _BYTES.items():
         case = {"name": name, "kind": "json", **_MEMBERS}
-        yield {**case, "encoded": encoded.hex(), "refusal": "malformed"}
+        yield {**case, "encoded": encoded.hex(), **refused("R4")}
 
 
-_STRUCTURE: dict[str, object] = {
-    "empty": "",
-    "white space only": " ",
-    "no object: an array": '[{"iat":1}]',
-    "no object: a string": '"iat"',
-    "no object: a number": "1",
-    "no object: null": "null",
-    "a required member missing": '{"kid":"a"}',
-    "an unknown member": '{"iat":1,"more":1}',
-    "an unknown member that JavaScript's objects inherit": '{"iat":1,"constructor":1}',
-    "an unknown member, __proto__": '{"iat":1,"__proto__":{}}',
-    "a name in upper case": '{"iat":1,"KID":"a"}',
-    "a member twice, with the same value": '{"iat":1,"iat":1}',
-    "a member twice, with other values": '{"iat":1,"kid":"a","kid":"b"}',
-    "a member twice, once with an escape": r'{"iat":1,"kid":"a","\u006bid":"b"}',
-    "a member twice, further down": '{"iat":1,"epk":{"x":"a","x":"b"}}',
-    "a string in place of an integer": '{"iat":"1"}',
-    "true in place of an integer": '{"iat":true}',
-    "null in place of an integer": '{"iat":null}',
-    "an array in place of an integer": '{"iat":[1]}',
-    "an integer in place of a string": '{"iat":1,"kid":1}',
-    "null in place of a string": '{"iat":1,"kid":null}',
-    "an array in place of an object": '{"iat":1,"epk":[]}',
-    "a comma behind the last member": '{"iat":1,}',
-    "a comment": '{"iat":1/**/}',
-    "quotes missing": "{iat:1}",
-    "single quotes": "{'iat':1}",
-    "cut": '{"iat":1',
-    "text behind": '{"iat":1}x',
-    "a second object behind": '{"iat":1}{}',
-    "NUL behind": '{"iat":1}\0',
-    "a form feed behind": '{"iat":1}\f',
-    "a no-break space ahead": '\u00a0{"iat":1}',
-    "arrays, 100 000 deep": {"join": ['{"iat":1,"epk":', {"repeat": ["[", 100_000]}]},
-    "objects, 100 000 deep": {"repeat": ['{"epk":', 100_000]},
+_STRUCTURE: dict[str, tuple[str, object]] = {
+    "empty": ("R5", ""),
+    "white space only": ("R5", " "),
+    "no object: an array": ("R5", '[{"iat":1}]'),
+    "no object: a string": ("R5", '"iat"'),
+    "no object: a number": ("R5", "1"),
+    "no object: null": ("R5", "null"),
+    "a required member missing": ("R8", '{"kid":"a"}'),
+    "an unknown member": ("R6", '{"iat":1,"more":1}'),
+    "an unknown member that JavaScript's objects inherit": ("R6", '{"iat":1,"constructor":1}'),
+    "an unknown member, __proto__": ("R6", '{"iat":1,"__proto__":{}}'),
+    "a name in upper case": ("R6", '{"iat":1,"KID":"a"}'),
+    "a member twice, with the same value": ("R7", '{"iat":1,"iat":1}'),
+    "a member twice, with other values": ("R7", '{"iat":1,"kid":"a","kid":"b"}'),
+    "a member twice, once with an escape": ("R7", r'{"iat":1,"kid":"a","\u006bid":"b"}'),
+    "a member twice, further down": ("R7", '{"iat":1,"epk":{"x":"a","x":"b"}}'),
+    "a string in place of an integer": ("R9", '{"iat":"1"}'),
+    "true in place of an integer": ("R9", '{"iat":true}'),
+    "null in place of an integer": ("R9", '{"iat":null}'),
+    "an array in place of an integer": ("R9", '{"iat":[1]}'),
+    "an integer in place of a string": ("R9", '{"iat":1,"kid":1}'),
+    "null in place of a string": ("R9", '{"iat":1,"kid":null}'),
+    "an array in place of an object": ("R9", '{"iat":1,"epk":[]}'),
+    "a comma behind the last member": ("R5", '{"iat":1,}'),
+    "a comment": ("R5", '{"iat":1/**/}'),
+    "quotes missing": ("R5", "{iat:1}"),
+    "single quotes": ("R5", "{'iat':1}"),
+    "cut": ("R5", '{"iat":1'),
+    "text behind": ("R5", '{"iat":1}x'),
+    "a second object behind": ("R5", '{"iat":1}{}'),
+    "NUL behind": ("R5", '{"iat":1}\0'),
+    "a form feed behind": ("R5", '{"iat":1}\f'),
+    "a no-break space ahead": ("R5", '\u00a0{"iat":1}'),
+    "arrays, 100 000 deep": ("R13", {"join": ['{"iat":1,"epk":', {"repeat": ["[", 100_000]}]}),
+    "objects, 100 000 deep": ("R13", {"repeat": ['{"epk":', 100_000]}),
 }
-_NUMBERS: dict[str, object] = {
-    "a fraction": '{"iat":1.5}',
-    "a fraction of zero": '{"iat":1.0}',
-    "an exponent": '{"iat":1e3}',
-    "a fraction further down": '{"iat":1,"epk":{"x":1.5}}',
-    "a negative integer": '{"iat":-1}',
-    "2 to the power of 53": '{"iat":9007199254740992}',
-    "5000 digits": {"join": ['{"iat":', {"repeat": ["1", 5000]}, "}"]},
-    "NaN": '{"iat":NaN}',
-    "Infinity": '{"iat":Infinity}',
-    "a zero ahead": '{"iat":01}',
-    "a plus ahead": '{"iat":+1}',
-    "hexadecimal digits": '{"iat":0x1}',
-    "digits of another script": '{"iat":\u0661}',
+_NUMBERS: dict[str, tuple[str, object]] = {
+    "a fraction": ("R10", '{"iat":1.5}'),
+    "a fraction of zero": ("R10", '{"iat":1.0}'),
+    "an exponent": ("R10", '{"iat":1e3}'),
+    "a fraction further down": ("R10", '{"iat":1,"epk":{"x":1.5}}'),
+    "a negative integer": ("R11", '{"iat":-1}'),
+    "2 to the power of 53": ("R11", '{"iat":9007199254740992}'),
+    "5000 digits": ("R11", {"join": ['{"iat":', {"repeat": ["1", 5000]}, "}"]}),
+    "NaN": ("R10", '{"iat":NaN}'),
+    "Infinity": ("R10", '{"iat":Infinity}'),
+    "a zero ahead": ("R5", '{"iat":01}'),
+    "a plus ahead": ("R11", '{"iat":+1}'),
+    "hexadecimal digits": ("R5", '{"iat":0x1}'),
+    "digits of another script": ("R5", '{"iat":\u0661}'),
 }
-_TEXTS: dict[str, object] = {
-    "a lone high surrogate": r'{"iat":1,"kid":"\ud83d"}',
-    "a lone low surrogate": r'{"iat":1,"kid":"\udcb6"}',
-    "surrogates the wrong way round": r'{"iat":1,"kid":"\udcb6\ud83d"}',
-    "a lone surrogate further down": r'{"iat":1,"epk":{"x":"\ud83d"}}',
-    "a lone surrogate in a name further down": r'{"iat":1,"epk":{"\ud83d":"x"}}',
-    "a line end in a string": '{"iat":1,"kid":"a\nb"}',
-    "a NUL in a string": '{"iat":1,"kid":"a\0b"}',
-    "an unknown escape": r'{"iat":1,"kid":"\x41"}',
-    "a cut escape": r'{"iat":1,"kid":"\u00e"}',
+_TEXTS: dict[str, tuple[str, object]] = {
+    "a lone high surrogate": ("R12", r'{"iat":1,"kid":"\ud83d"}'),
+    "a lone low surrogate": ("R12", r'{"iat":1,"kid":"\udcb6"}'),
+    "surrogates the wrong way round": ("R12", r'{"iat":1,"kid":"\udcb6\ud83d"}'),
+    "a lone surrogate further down": ("R12", r'{"iat":1,"epk":{"x":"\ud83d"}}'),
+    "a lone surrogate in a name further down": ("R12", r'{"iat":1,"epk":{"\ud83d":"x"}}'),
+    "a line end in a string": ("R5", '{"iat":1,"kid":"a\nb"}'),
+    "a NUL in a string": ("R5", '{"iat":1,"kid":"a\0b"}'),
+    "an unknown escape": ("R5", r'{"iat":1,"kid":"\x41"}'),
+    "a cut escape": ("R5", r'{"iat":1,"kid":"\u00e"}'),
 }
 _BYTES = {
     "a byte order mark": b'\xef\xbb\xbf{"iat":1}',

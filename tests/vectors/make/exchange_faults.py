@@ -39,21 +39,21 @@ def response_faults() -> Iterator[Case]:
     yield from _bodies("response")
 
 
-def _ask(name: str, refusal: str, **changes: object) -> Case:
+def _ask(name: str, row: str, **changes: object) -> Case:
     """A request with other inputs of the server."""
-    return invalid(name, refusal, request(name), **changes)
+    return invalid(name, row, request(name), **changes)
 
 
-def _claims(name: str, **claims: object) -> Case:
+def _claims(name: str, row: str, **claims: object) -> Case:
     """A request that says something else, of a broken form."""
     made = request(name, header={"body": None}, claims={"cty": None, **claims}, content=None)
-    return invalid(name, "malformed", made)
+    return invalid(name, row, made)
 
 
-def _answers(name: str, **claims: object) -> Case:
+def _answers(name: str, row: str, **claims: object) -> Case:
     """A response that says something else, of a broken form."""
     made = response(name, header={"body": None}, claims={"cty": None, **claims}, content=None)
-    return invalid(name, "malformed", made)
+    return invalid(name, row, made)
 
 
 def _bindings() -> Iterator[Case]:
@@ -63,51 +63,62 @@ def _bindings() -> Iterator[Case]:
         ("another target", "POST", "/t/1"),
         ("a query in sight beside a sealed target", "POST", "/t?a"),
     ):
-        yield _ask(name, "refused", routed={"method": method, "target": target})
-    yield _ask("another secret", "refused", secret=fixed("another secret", 32).hex())
-    yield _ask("another audience", "refused", audience="https://shop.example")
-    yield _ask("61 s old", "stale", now=NOW + 61)
-    yield _ask("11 s ahead", "stale", now=NOW - 11)
+        yield _ask(name, "R42", routed={"method": method, "target": target})
+    yield _ask("another secret", "R28", secret=fixed("another secret", 32).hex())
+    yield _ask("another audience", "R28", audience="https://shop.example")
+    yield _ask("61 s old", "R43", now=NOW + 61)
+    yield _ask("11 s ahead", "R43", now=NOW - 11)
     seen = {"begun": NOW - 3600, "seen": [OP.hex()]}
-    yield _ask("an operation that was seen before", "replayed", store=seen)
+    yield _ask("an operation that was seen before", "R47", store=seen)
     young = {"begun": NOW - 130, "seen": []}
-    yield _ask("a store that began 130 s ago", "unavailable", store=young)
-    yield _claims("an unsafe request without op", op=None)
+    yield _ask("a store that began 130 s ago", "R45", store=young)
+    yield _claims("an unsafe request without op", "R44", op=None)
     for method in ("PURGE", "Get"):
         routed = {"method": method, "target": "/t"}
         name = f"{method} without op"
         made = request(name, header={"htm": method}, claims={"op": None})
-        yield invalid(name, "malformed", made, routed=routed)
+        yield invalid(name, "R44", made, routed=routed)
 
 
-_LENGTHS: list[object] = [-1, 1.5, "12", 2**53]
-_TYPES: list[object] = ["", "a" * 257, "a/b\r\n", 5]
+# Rows, members, and values that they must not have: with a body, and without one.
+_MEMBERS: list[tuple[str, str, list[object]]] = [
+    ("R24", "cty", ["", "a" * 257, "a/b\r\n"]),
+    ("R9", "cty", [5]),
+    ("R11", "length", [-1]),
+    ("R10", "length", [1.5]),
+    ("R9", "length", ["12"]),
+    ("R11", "length", [2**53]),
+]
+_MEMBERS_ALONE: list[tuple[str, str, list[object]]] = [
+    ("R36", "query", ["", "a b", "a\r\n", "ä", "a\x7f"]),
+    ("R9", "query", [5]),
+    ("R39", "op", [b64u(bytes(15)), b64u(bytes(17))]),
+    ("R1", "op", [b64u(bytes(16)) + "=="]),
+    ("R2", "op", ["A" * 21 + "B"]),
+    ("R9", "op", [5]),
+    ("R25", "headers", [{"accept": "a"}, ["accept", "a"], [["accept"]]]),
+]
 
 
 def _request_claims() -> Iterator[Case]:
-    for member, values in {"cty": _TYPES, "length": _LENGTHS}.items():
+    for row, member, values in _MEMBERS:
         for value in values:
             made = request(f"{member} {value}", claims={member: value})
-            yield invalid(f"{member}: {_shown(value)}", "malformed", made)
-    tables: dict[str, list[object]] = {
-        "query": ["", "a b", "a\r\n", "ä", "a\x7f", 5],
-        "op": [b64u(bytes(15)), b64u(bytes(17)), b64u(bytes(16)) + "==", "A" * 21 + "B", 5],
-        "headers": [{"accept": "a"}, ["accept", "a"], [["accept"]]],
-    }
-    for member, values in tables.items():
+            yield invalid(f"{member}: {_shown(value)}", row, made)
+    for row, member, values in _MEMBERS_ALONE:
         for value in values:
-            yield _claims(f"{member}: {_shown(value)}", **{member: value})
+            yield _claims(f"{member}: {_shown(value)}", row, **{member: value})
     for value in (["accept", "a", "b"], ["accept", 5], {"accept": "a"}):
-        yield _claims(f"a header: {compact(value)}", headers=[value])
+        yield _claims(f"a header: {compact(value)}", "R25", headers=[value])
     for member, more in {
         "status": 200,
         "hlen": 2,
         "__proto__": {},
     }.items():
-        yield _claims(f"an unknown member: {member}", **{member: more})
+        yield _claims(f"an unknown member: {member}", "R6", **{member: more})
     both = request("both", header={"target": "/t?a"}, claims={"query": "b"})
     routed = {"method": "POST", "target": "/t?a"}
-    yield invalid("a query hidden and in sight", "malformed", both, routed=routed)
+    yield invalid("a query hidden and in sight", "R37", both, routed=routed)
 
 
 def _shown(value: object) -> str:
@@ -126,6 +137,8 @@ _NAMES = {
     "range": "a range",
     "sealed": "a seal",
     "x-mine": "a header that nobody allows",
+}
+_NO_NAMES = {
     "authorization ": "a name with a space behind",
     "x_csrf_token": "a name with an underscore",
     "Authorization": "a name in upper case",
@@ -143,34 +156,35 @@ _VALUES = {
 
 
 def _inner_headers() -> Iterator[Case]:
-    for name, what in _NAMES.items():
-        yield _claims(f"an inner header: {what}", headers=[[name, "a"]])
+    for row, names in (("R41", _NAMES), ("R26", _NO_NAMES)):
+        for name, what in names.items():
+            yield _claims(f"an inner header: {what}", row, headers=[[name, "a"]])
     for what, value in _VALUES.items():
-        yield _claims(f"an inner header: {what}", headers=[["accept", value]])
+        yield _claims(f"an inner header: {what}", "R27", headers=[["accept", value]])
     twice = [["accept", "a"], ["accept", "a"]]
-    yield _claims("an inner header twice", headers=twice)
+    yield _claims("an inner header twice", "R40", headers=twice)
     mixed = [["accept", "a"], ["cookie", "a"]]
-    yield _claims("an inner header outside the list behind one in it", headers=mixed)
+    yield _claims("an inner header outside the list behind one in it", "R41", headers=mixed)
 
 
 def _request_texts() -> Iterator[Case]:
     """Payloads that are not the JSON text that belongs there, and sealed as they are."""
     text = compact({"op": b64u(OP)})
-    texts: dict[str, str | bytes] = {
-        "empty payload": "",
-        "an array": f"[{text}]",
-        "cut JSON": text[:-1],
-        "a zero byte behind": f"{text}\0",
-        "a member twice": f"{text[:-1]},{text[1:]}",
-        "a member that is null": f'{text[:-1]},"query":null}}',
-        "a lone surrogate": text[:-1] + r',"query":"\ud800"}',
-        "a lone surrogate in a header": text[:-1] + r',"headers":[["accept","\udcb6"]]}',
-        "a byte order mark": f"\ufeff{text}",
-        "Latin-1": (text[:-1] + ',"cty":"ä"}').encode("latin-1"),
+    texts: dict[str, tuple[str, str | bytes]] = {
+        "empty payload": ("R5", ""),
+        "an array": ("R5", f"[{text}]"),
+        "cut JSON": ("R5", text[:-1]),
+        "a zero byte behind": ("R5", f"{text}\0"),
+        "a member twice": ("R7", f"{text[:-1]},{text[1:]}"),
+        "a member that is null": ("R9", f'{text[:-1]},"query":null}}'),
+        "a lone surrogate": ("R12", text[:-1] + r',"query":"\ud800"}'),
+        "a lone surrogate in a header": ("R12", text[:-1] + r',"headers":[["accept","\udcb6"]]}'),
+        "a byte order mark": ("R4", f"\ufeff{text}"),
+        "Latin-1": ("R4", (text[:-1] + ',"cty":"ä"}').encode("latin-1")),
     }
-    for name, payload in texts.items():
+    for name, (row, payload) in texts.items():
         made = request(name, header={"body": None}, claims=payload, content=None)
-        yield invalid(f"payload: {name}", "malformed", made)
+        yield invalid(f"payload: {name}", row, made)
 
 
 # Faults of bodies that stand for the others in requests.
@@ -185,23 +199,23 @@ _BOTH = (
 def _bodies(half: str) -> Iterator[Case]:
     """Bodies with a fault, in either half."""
     make, own, other = (request, ASK, ANSWER) if half == "request" else (response, ANSWER, ASK)
-    for name, (refusal, body) in _envelopes(own, other).items():
+    for name, (row, body) in _envelopes(own, other).items():
         if half == "response" or name in _BOTH:
-            yield invalid(f"a {half}'s envelope: {name}", refusal, make(name), envelope=body)
-    yield invalid(f"a {half}'s envelope: none came", "malformed", make("none", content=None))
+            yield invalid(f"a {half}'s envelope: {name}", row, make(name), envelope=body)
+    yield invalid(f"a {half}'s envelope: none came", "R58", make("none", content=None))
     came = make("records", content=[b"alpha"])
-    yield invalid(f"a {half}'s envelope: records came", "malformed", came)
+    yield invalid(f"a {half}'s envelope: records came", "R60", came)
     unsealed = make("no body", header={"body": None}, claims={"cty": None})
-    yield invalid(f"a {half} without a body: one came", "malformed", unsealed)
+    yield invalid(f"a {half} without a body: one came", "R59", unsealed)
     yield from _streams(half)
 
 
 def _envelopes(own: Keys, other: Keys) -> dict[str, tuple[str, str]]:
-    """Envelopes with a fault, and what they are refused with."""
+    """Envelopes with a fault, behind the row of this."""
     iv, content = iv_of("faulty body"), b'{"amount":5}'
     text = envelope(own.body, content, iv)
     raw = _raw(text)
-    refused = {
+    closed = {
         "a bit of the iv flipped": _wrapped(flip(raw, 0)),
         "a bit of the tag flipped": _wrapped(flip(raw, 12)),
         "a bit of the ciphertext flipped": _wrapped(flip(raw, 28)),
@@ -212,14 +226,20 @@ def _envelopes(own: Keys, other: Keys) -> dict[str, tuple[str, str]]:
         "under the seal key": envelope(own.seal, content, iv),
         "under the body key of the other half": envelope(other.body, content, iv),
     }
-    malformed = {
-        "empty": "",
-        "in clear": content.decode(),
-        "another member": text.replace("}", ',"more":1}'),
-        "text behind": f"{text}x",
+    rows = {"R63": closed, **_misshapen(text, content.decode())}
+    return {name: (row, body) for row, group in rows.items() for name, body in group.items()}
+
+
+def _misshapen(text: str, content: str) -> dict[str, dict[str, str]]:
+    """Envelopes that are none, by their row."""
+    return {
+        "R58": {"empty": ""},
+        "R60": {
+            "in clear": content,
+            "another member": text.replace("}", ',"more":1}'),
+            "text behind": f"{text}x",
+        },
     }
-    both = {"refused": refused, "malformed": malformed}
-    return {name: (code, body) for code, group in both.items() for name, body in group.items()}
 
 
 def _raw(text: str) -> bytes:
@@ -237,30 +257,30 @@ def _streams(half: str) -> Iterator[Case]:
     long = [b"alpha", b"beta" * 2, b""]
     mixed = stream([b"alpha", b"beta", b""], own.body, other.nonce)
     streams: dict[str, tuple[str, bytes]] = {
-        "the final record missing": ("malformed", a + b),
-        "none came": ("malformed", b""),
-        "extended": ("refused", a + b + c + b"\0"),
-        "under the base nonce of the other half": ("refused", b"".join(mixed)),
-        "longer than the seal says": ("refused", b"".join(stream(long, own.body, own.nonce))),
-        "shorter than the seal says": ("refused", a + stream([b"", b""], own.body, own.nonce)[1]),
+        "the final record missing": ("R73", a + b),
+        "none came": ("R58", b""),
+        "extended": ("R72", a + b + c + b"\0"),
+        "under the base nonce of the other half": ("R72", b"".join(mixed)),
+        "longer than the seal says": ("R75", b"".join(stream(long, own.body, own.nonce))),
+        "shorter than the seal says": ("R75", a + stream([b"", b""], own.body, own.nonce)[1]),
     }
-    for name, (refusal, data) in streams.items():
+    for name, (row, data) in streams.items():
         made = make(f"records {name}", header={"body": "records"}, claims={"length": 9})
         what = f"a {half}'s records: {name}"
         if half == "response" or name in _BOTH:
-            yield invalid(what, refusal, made, envelope=None, records=data.hex())
+            yield invalid(what, row, made, envelope=None, records=data.hex())
     made = make("envelope as records", header={"body": "records"})
-    yield invalid(f"a {half}'s records: an envelope came", "malformed", made)
+    yield invalid(f"a {half}'s records: an envelope came", "R73", made)
 
 
 def _presence() -> Iterator[Case]:
     """What a request says of a body without having one, and the reverse."""
     made = request("no cty", claims={"cty": None})
-    yield invalid("a body without cty", "malformed", made)
+    yield invalid("a body without cty", "R38", made)
     no_body: Case = {"header": {"body": None}, "content": None}
-    yield invalid("cty without a body", "malformed", request("cty", **no_body))
+    yield invalid("cty without a body", "R38", request("cty", **no_body))
     made = request("length", claims={"cty": None, "length": 0}, **no_body)
-    yield invalid("length without a body", "malformed", made)
+    yield invalid("length without a body", "R38", made)
 
 
 def _other_answers() -> Iterator[Case]:
@@ -268,50 +288,56 @@ def _other_answers() -> Iterator[Case]:
     other = jti_of("another request")
     stranger = keys(RESPONSE, other + rsalt_of("exchange"))
     made = response("other", header={"jti": b64u(other)}, sealed_with=stranger, body_with=stranger)
-    yield invalid("the response of another request", "refused", made)
+    yield invalid("the response of another request", "R50", made)
     made = response("renamed", sealed_with=stranger, body_with=stranger)
-    yield invalid("the response of another request, renamed", "refused", made)
+    yield invalid("the response of another request, renamed", "R28", made)
     made = response("client")
-    yield invalid("a response at the client of another request", "refused", made, jti=other.hex())
+    yield invalid("a response at the client of another request", "R50", made, jti=other.hex())
     shop = keys(RESPONSE, JTI + rsalt_of("exchange"), audience="https://shop.example")
     made = response("shop", sealed_with=shop, body_with=shop)
-    yield invalid("the response of another audience", "refused", made)
+    yield invalid("the response of another audience", "R28", made)
     again = keys(RESPONSE, JTI + rsalt_of("again"))
     made = response("again", body_with=again)
-    yield invalid("the body of another response to the same request", "refused", made)
+    yield invalid("the body of another response to the same request", "R63", made)
     made = response("again records", header={"body": "records"}, content=[b"a"], body_with=again)
     name = "the records of another response to the same request"
-    yield invalid(name, "refused", made)
-    yield invalid("the request's own body", "refused", response("mirror", body_with=ASK))
+    yield invalid(name, "R72", made)
+    yield invalid("the request's own body", "R63", response("mirror", body_with=ASK))
     mirrored = response("mirrored", sealed_with=ASK, body_with=ASK)
-    yield invalid("a response under the request's keys", "refused", mirrored)
+    yield invalid("a response under the request's keys", "R28", mirrored)
     back = {"seal": request("back")["seal"]}
-    yield invalid("the request's own seal", "malformed", response("back"), **back)
+    yield invalid("the request's own seal", "R20", response("back"), **back)
+
+
+_RESPONSE_MEMBERS: list[tuple[str, str, list[object]]] = [
+    ("R52", "status", [100, 199, 600]),
+    ("R11", "status", [-200]),
+    ("R10", "status", [200.5, 2e2]),
+    ("R9", "status", ["200"]),
+    ("R24", "cty", ["", "a/b\r\n"]),
+    ("R11", "length", [-1]),
+    ("R9", "length", ["12"]),
+    ("R25", "headers", [{"etag": "a"}, ["etag", "a"], [["etag", 5]]]),
+    ("R6", "query", ["a"]),
+    ("R6", "op", [b64u(OP)]),
+    ("R6", "server_time", [NOW]),
+]
 
 
 def _response_claims() -> Iterator[Case]:
-    tables: dict[str, list[object]] = {
-        "status": [100, 199, 600, -200, 200.5, 2e2, "200"],
-        "cty": ["", "a/b\r\n"],
-        "length": [-1, "12"],
-        "headers": [{"etag": "a"}, ["etag", "a"], [["etag", 5]]],
-        "query": ["a"],
-        "op": [b64u(OP)],
-        "server_time": [NOW],
-    }
-    for member, values in tables.items():
+    for row, member, values in _RESPONSE_MEMBERS:
         for value in values:
             name = f"a response's {member}: {_shown(value)}"
-            yield _answers(name, **{member: value})
-    yield _answers("a response without status", status=None)
-    for name, payload in {
-        "empty": "",
-        "status twice": '{"status":200,"status":200}',
-        "text behind": '{"status":200}x',
-        "a byte order mark": '\ufeff{"status":200}',
+            yield _answers(name, row, **{member: value})
+    yield _answers("a response without status", "R8", status=None)
+    for name, (row, payload) in {
+        "empty": ("R5", ""),
+        "status twice": ("R7", '{"status":200,"status":200}'),
+        "text behind": ("R5", '{"status":200}x'),
+        "a byte order mark": ("R4", '\ufeff{"status":200}'),
     }.items():
         made = response(name, header={"body": None}, claims=payload, content=None)
-        yield invalid(f"a response's payload: {name}", "malformed", made)
+        yield invalid(f"a response's payload: {name}", row, made)
 
 
 _TRANSPORT = (
@@ -325,7 +351,7 @@ _TRANSPORT = (
 def _outer_headers() -> Iterator[Case]:
     for name in _TRANSPORT:
         what = f"a transport header in a response: {name}"
-        yield _answers(what, headers=[[name, "a"]])
+        yield _answers(what, "R53", headers=[[name, "a"]])
     for name, what in {
         "Etag": "a name in upper case",
         "x_y": "a name with an underscore",
@@ -333,45 +359,45 @@ def _outer_headers() -> Iterator[Case]:
         "Set-Cookie": "a transport header in upper case",
         "": "no name",
     }.items():
-        yield _answers(f"a response's header: {what}", headers=[[name, "a"]])
+        yield _answers(f"a response's header: {what}", "R26", headers=[[name, "a"]])
     for what in ("a value with CR LF", "a value with a zero byte", "a value beyond U+00FF"):
-        yield _answers(f"a response's header: {what}", headers=[["etag", _VALUES[what]]])
+        yield _answers(f"a response's header: {what}", "R27", headers=[["etag", _VALUES[what]]])
 
 
 def _headers_ahead() -> Iterator[Case]:
     """Headers ahead of a response's content."""
-    for value in (0, -1, "2", 2.0, True):
+    for row, value in (("R54", 0), ("R11", -1), ("R9", "2"), ("R10", 2.0), ("R9", True)):
         name = f"hlen: {compact(value)}"
-        yield invalid(name, "malformed", response(name, claims={"hlen": value}, content=b"[]"))
+        yield invalid(name, row, response(name, claims={"hlen": value}, content=b"[]"))
     most = response("most", claims={"hlen": 65_537}, content=b"[]")
-    yield invalid("hlen: 65537", "too-large", most)
+    yield invalid("hlen: 65537", "R55", most)
     no_body: Case = {"header": {"body": None}, "content": None}
     made = response("hlen alone", claims={"hlen": 2}, **no_body)
-    yield invalid("hlen without a body", "malformed", made)
+    yield invalid("hlen without a body", "R57", made)
     made = response("hlen both", claims={"hlen": 2, "headers": []}, content=b"[]")
-    yield invalid("hlen and headers", "malformed", made)
+    yield invalid("hlen and headers", "R56", made)
     yield from _texts_ahead()
 
 
 def _texts_ahead() -> Iterator[Case]:
     texts: dict[str, tuple[str, int, bytes]] = {
-        "more than there is": ("refused", 3, b"[]"),
-        "an object": ("malformed", 2, b"{}"),
-        "no JSON": ("malformed", 2, b"xx"),
-        "cut": ("malformed", 13, b'[["etag","x"]]'),
-        "a byte of the content": ("malformed", 3, b"[]x"),
-        "another member behind": ("malformed", 11, b'[],"more":1'),
-        "a transport header": ("malformed", 14, b'[["date","x"]]'),
-        "a name in upper case": ("malformed", 14, b'[["Etag","x"]]'),
-        "CR LF in a value": ("malformed", 18, rb'[["etag","x\r\n"]]'),
-        "not UTF-8": ("malformed", 14, b'[["etag","\xff"]]'),
+        "more than there is": ("R66", 3, b"[]"),
+        "an object": ("R67", 2, b"{}"),
+        "no JSON": ("R67", 2, b"xx"),
+        "cut": ("R67", 13, b'[["etag","x"]]'),
+        "a byte of the content": ("R67", 3, b"[]x"),
+        "another member behind": ("R67", 11, b'[],"more":1'),
+        "a transport header": ("R53", 14, b'[["date","x"]]'),
+        "a name in upper case": ("R26", 14, b'[["Etag","x"]]'),
+        "CR LF in a value": ("R27", 18, rb'[["etag","x\r\n"]]'),
+        "not UTF-8": ("R67", 14, b'[["etag","\xff"]]'),
     }
-    for name, (refusal, hlen, plaintext) in texts.items():
+    for name, (row, hlen, plaintext) in texts.items():
         made = response(f"ahead {name}", claims={"hlen": hlen}, content=plaintext)
-        yield invalid(f"headers ahead: {name}", refusal, made)
-        if refusal == "refused" or name == "a transport header":
+        yield invalid(f"headers ahead: {name}", row, made)
+        if row in ("R66", "R53"):
             header = {"body": "records"}
             made = response(
                 f"{name} records", header=header, claims={"hlen": hlen}, content=[plaintext]
             )
-            yield invalid(f"headers ahead of records: {name}", refusal, made)
+            yield invalid(f"headers ahead of records: {name}", row, made)

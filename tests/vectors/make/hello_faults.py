@@ -20,7 +20,7 @@ from .dialogue import (
 )
 from .halves import NOW, as_text
 from .jws import Ephemeral, header_of, jws, point_jwk, x25519_jwk
-from .primitives import Case, b64u, compact, flip, next_character, unb64u
+from .primitives import Case, b64u, compact, flip, next_character, refused, unb64u
 
 # Points whose multiples by any private key are all zeros (RFC 7748, section 6.1), in all forms.
 LOW_ORDER = {
@@ -49,33 +49,33 @@ def hello_faults() -> Iterator[Case]:
         yield from group()
 
 
-def bad(name: str, refusal: str, text: object, **changes: object) -> Case:
-    return {"name": f"hello: {name}", "hello": text, **changes, "refusal": refusal}
+def bad(name: str, row: str, text: object, **changes: object) -> Case:
+    return {"name": f"hello: {name}", "hello": text, **changes, **refused(row)}
 
 
-def forms(text: str) -> dict[str, str]:
-    """A message whose form is broken, in each way."""
+def forms(text: str) -> dict[str, tuple[str, str]]:
+    """A message whose form is broken, in each way, behind the row of this."""
     header, payload, signature = text.split(".")
     stray = signature[:-1] + next_character(signature[-1])
     return {
-        "empty": "",
-        "two parts": f"{header}.{payload}",
-        "no signature": f"{header}.{payload}.",
-        "a signature of 63 bytes": f"{header}.{payload}.{b64u(unb64u(signature)[:-1])}",
-        "a signature of 65 bytes": f"{header}.{payload}.{b64u(unb64u(signature) + b'0')}",
-        "stray bits in the signature": f"{header}.{payload}.{stray}",
-        "padding": f"{text}==",
-        "a space behind": f"{text} ",
+        "empty": ("R80", ""),
+        "two parts": ("R80", f"{header}.{payload}"),
+        "no signature": ("R87", f"{header}.{payload}."),
+        "a signature of 63 bytes": ("R87", f"{header}.{payload}.{b64u(unb64u(signature)[:-1])}"),
+        "a signature of 65 bytes": ("R87", f"{header}.{payload}.{b64u(unb64u(signature) + b'0')}"),
+        "stray bits in the signature": ("R2", f"{header}.{payload}.{stray}"),
+        "padding": ("R1", f"{text}=="),
+        "a space behind": ("R1", f"{text} "),
     }
 
 
 def _form() -> Iterator[Case]:
     text = hello()
-    for name, broken in forms(text).items():
-        yield bad(name, "malformed", broken)
-    yield bad("beyond ASCII", "malformed", f"ä{text}")
-    yield bad("8193 characters", "too-large", {"repeat": ["A", 8193]})
-    yield bad("8192 characters that are none", "malformed", {"repeat": ["A", 8192]})
+    for name, (row, broken) in forms(text).items():
+        yield bad(name, row, broken)
+    yield bad("beyond ASCII", "R1", f"ä{text}")
+    yield bad("8193 characters", "R79", {"repeat": ["A", 8193]})
+    yield bad("8192 characters that are none", "R80", {"repeat": ["A", 8192]})
 
 
 def _signatures() -> Iterator[Case]:
@@ -91,13 +91,11 @@ def _signatures() -> Iterator[Case]:
         "a signature whose S is not reduced": raw[:32] + larger.to_bytes(32, "little"),
     }
     for name, changed in signatures.items():
-        yield bad(name, "refused", f"{header}.{payload}.{b64u(changed)}")
-    yield bad("another payload than signed", "refused", f"{header}.{other}.{signature}")
-    yield bad("a detached payload", "refused", f"{header}..{signature}")
+        yield bad(name, "R88", f"{header}.{payload}.{b64u(changed)}")
+    yield bad("another payload than signed", "R88", f"{header}.{other}.{signature}")
+    yield bad("a detached payload", "R88", f"{header}..{signature}")
     turned = b64u(as_text(dict(reversed(header_of(BINDING, HELLO).items()))))
-    yield bad(
-        "a header in another order than signed", "refused", f"{turned}.{payload}.{signature}"
-    )
+    yield bad("a header in another order than signed", "R88", f"{turned}.{payload}.{signature}")
     header, payload, signature = hello(P256_BINDING).split(".")
     raw = unb64u(signature)
     for name, changed in {
@@ -105,36 +103,36 @@ def _signatures() -> Iterator[Case]:
         "an ES256 signature whose s is 0": raw[:32] + bytes(32),
         "a bit of an ES256 signature flipped": flip(raw, 40),
     }.items():
-        yield bad(name, "refused", f"{header}.{payload}.{b64u(changed)}")
+        yield bad(name, "R88", f"{header}.{payload}.{b64u(changed)}")
     der = b"\x30\x44\x02\x20" + raw[:32] + b"\x02\x20" + raw[32:]
-    yield bad("an ES256 signature in DER", "malformed", f"{header}.{payload}.{b64u(der)}")
+    yield bad("an ES256 signature in DER", "R87", f"{header}.{payload}.{b64u(der)}")
 
 
 def _headers() -> Iterator[Case]:
-    changes: dict[str, Case] = {
-        "alg none": {"alg": "none"},
-        "alg ES256, and a key for EdDSA": {"alg": "ES256"},
-        "alg HS256": {"alg": "HS256"},
-        "no alg": {"alg": None},
-        "the typ of a reply": {"typ": REPLY},
-        "no typ": {"typ": None},
-        "no jwk": {"jwk": None},
-        "jwk as a text": {"jwk": compact(BINDING.jwk)},
-        "a kid in the header": {"kid": "a"},
-        "crit in the header": {"crit": ["exp"]},
+    changes: dict[str, tuple[str, Case]] = {
+        "alg none": ("R85", {"alg": "none"}),
+        "alg ES256, and a key for EdDSA": ("R85", {"alg": "ES256"}),
+        "alg HS256": ("R85", {"alg": "HS256"}),
+        "no alg": ("R8", {"alg": None}),
+        "the typ of a reply": ("R86", {"typ": REPLY}),
+        "no typ": ("R8", {"typ": None}),
+        "no jwk": ("R8", {"jwk": None}),
+        "jwk as a text": ("R9", {"jwk": compact(BINDING.jwk)}),
+        "a kid in the header": ("R81", {"kid": "a"}),
+        "crit in the header": ("R81", {"crit": ["exp"]}),
     }
-    for name, change in changes.items():
-        yield bad(name, "malformed", hello(header=change))
+    for name, (row, change) in changes.items():
+        yield bad(name, row, hello(header=change))
     text = hello(P256_BINDING, header={"alg": "EdDSA"})
-    yield bad("alg EdDSA, and a key for ES256", "malformed", text)
+    yield bad("alg EdDSA, and a key for ES256", "R85", text)
     header = compact(header_of(BINDING, HELLO))
     texts = {
-        "alg twice in the header": header[:-1] + ',"alg":"EdDSA"}',
-        "crv twice in the jwk": header.replace('"crv"', '"crv":"Ed25519","crv"'),
-        "a byte order mark ahead of the header": f"\ufeff{header}",
+        "alg twice in the header": ("R7", header[:-1] + ',"alg":"EdDSA"}'),
+        "crv twice in the jwk": ("R7", header.replace('"crv"', '"crv":"Ed25519","crv"')),
+        "a byte order mark ahead of the header": ("R4", f"\ufeff{header}"),
     }
-    for name, changed in texts.items():
-        yield bad(name, "malformed", jws(BINDING, changed, hello_payload()))
+    for name, (row, changed) in texts.items():
+        yield bad(name, row, jws(BINDING, changed, hello_payload()))
 
 
 def _keys() -> Iterator[Case]:
@@ -152,16 +150,16 @@ def _keys() -> Iterator[Case]:
         "of RSA": {"kty": "RSA", "n": jwk["x"], "e": "AQAB"},
     }
     for name, value in keys.items():
-        yield bad(f"a binding key {name}", "malformed", hello(header={"jwk": value}))
-    for name, value in {
-        "without y": {name: point[name] for name in ("kty", "crv", "x")},
-        "of secp256k1": {**point, "crv": "secp256k1"},
-        "off the curve": {**point, "y": b64u(flip(unb64u(point["y"]), 31))},
-        "with a coordinate that is too large": point_jwk(TOO_LARGE),
-        "of zeros": point_jwk(bytes(65)),
+        yield bad(f"a binding key {name}", "R82", hello(header={"jwk": value}))
+    for name, (row, value) in {
+        "without y": ("R82", {name: point[name] for name in ("kty", "crv", "x")}),
+        "of secp256k1": ("R82", {**point, "crv": "secp256k1"}),
+        "off the curve": ("R83", {**point, "y": b64u(flip(unb64u(point["y"]), 31))}),
+        "with a coordinate that is too large": ("R83", point_jwk(TOO_LARGE)),
+        "of zeros": ("R83", point_jwk(bytes(65))),
     }.items():
         text = hello(P256_BINDING, header={"jwk": value})
-        yield bad(f"a P-256 binding key {name}", "malformed", text)
+        yield bad(f"a P-256 binding key {name}", row, text)
     yield from _small_keys()
 
 
@@ -176,57 +174,57 @@ def _small_keys() -> Iterator[Case]:
     }.items():
         jwk = {**BINDING.jwk, "x": b64u(public)}
         signed = hello(header={"jwk": jwk}).rpartition(".")[0]
-        yield bad(f"a binding key {name}", "malformed", f"{signed}.{b64u(one + zeros)}")
+        yield bad(f"a binding key {name}", "R84", f"{signed}.{b64u(one + zeros)}")
 
 
 def _payloads() -> Iterator[Case]:
-    changes: dict[str, Case] = {
-        "version 0": {"v": 0},
-        "version 2": {"v": 2},
-        "a version as text": {"v": "1"},
-        "a version as fraction": {"v": 1.0},
-        "no version": {"v": None},
-        "no aud": {"aud": None},
-        "aud as a list": {"aud": ["https://bank.example"]},
-        "no epk": {"epk": None},
-        "an unknown member: sub": {"sub": "a"},
+    changes: dict[str, tuple[str, Case]] = {
+        "version 0": ("R89", {"v": 0}),
+        "version 2": ("R89", {"v": 2}),
+        "a version as text": ("R9", {"v": "1"}),
+        "a version as fraction": ("R10", {"v": 1.0}),
+        "no version": ("R8", {"v": None}),
+        "no aud": ("R8", {"aud": None}),
+        "aud as a list": ("R9", {"aud": ["https://bank.example"]}),
+        "no epk": ("R8", {"epk": None}),
+        "an unknown member: sub": ("R6", {"sub": "a"}),
     }
-    for name, change in changes.items():
-        yield bad(name, "malformed", hello(payload=hello_payload(**change)))
+    for name, (row, change) in changes.items():
+        yield bad(name, row, hello(payload=hello_payload(**change)))
     for name, audience in {
         "another audience": "https://shop.example",
         "an audience with a slash behind": "https://bank.example/",
         "an empty audience": "",
     }.items():
-        yield bad(name, "refused", hello(payload=hello_payload(aud=audience)))
-    yield bad("signed by the identity key", "refused", hello(IDENTITY))
-    yield bad("signed by an identity key that is not active", "refused", hello(P256_IDENTITY))
+        yield bad(name, "R90", hello(payload=hello_payload(aud=audience)))
+    yield bad("signed by the identity key", "R93", hello(IDENTITY))
+    yield bad("signed by an identity key that is not active", "R93", hello(P256_IDENTITY))
     yield from _texts(compact(hello_payload()))
 
 
 def _texts(text: str) -> Iterator[Case]:
-    texts: dict[str, str | bytes] = {
-        "no payload": "",
-        "an array": f"[{text}]",
-        "v twice": f'{text[:-1]},"v":1}}',
-        "a byte order mark": f"\ufeff{text}",
-        "Latin-1": text.replace("bank", "bänk").encode("latin-1"),
+    texts: dict[str, tuple[str, str | bytes]] = {
+        "no payload": ("R5", ""),
+        "an array": ("R5", f"[{text}]"),
+        "v twice": ("R7", f'{text[:-1]},"v":1}}'),
+        "a byte order mark": ("R4", f"\ufeff{text}"),
+        "Latin-1": ("R4", text.replace("bank", "bänk").encode("latin-1")),
     }
-    for name, payload in texts.items():
+    for name, (row, payload) in texts.items():
         changed = jws(BINDING, header_of(BINDING, HELLO), payload)
-        yield bad(f"payload: {name}", "malformed", changed)
+        yield bad(f"payload: {name}", row, changed)
 
 
 def _ephemerals() -> Iterator[Case]:
     point = Ephemeral("P-256", "client").public
     for name, raw in LOW_ORDER.items():
-        yield _epk(f"of low order: {name}", "refused", x25519_jwk(raw))
+        yield _epk(f"of low order: {name}", "R95", x25519_jwk(raw))
     for name, raw in {
         "P-256, off the curve": flip(point, 64),
         "P-256, with a coordinate that is too large": TOO_LARGE,
         "P-256, of zeros": bytes(65),
     }.items():
-        yield _epk(name, "refused", point_jwk(raw))
+        yield _epk(name, "R95", point_jwk(raw))
     jwk, x = CLIENT.jwk, CLIENT.public
     for name, value in {
         "of 31 bytes": {**jwk, "x": b64u(x[:-1])},
@@ -237,25 +235,25 @@ def _ephemerals() -> Iterator[Case]:
         "P-256, without y": {"kty": "EC", "crv": "P-256", "x": b64u(point[1:33])},
         "P-256, compressed": {"kty": "EC", "crv": "P-256", "x": b64u(b"\2" + point[1:33])},
     }.items():
-        yield _epk(name, "malformed", value)
+        yield _epk(name, "R94", value)
 
 
-def _epk(name: str, refusal: str, value: object) -> Case:
-    return bad(f"an ephemeral key {name}", refusal, hello(payload=hello_payload(epk=value)))
+def _epk(name: str, row: str, value: object) -> Case:
+    return bad(f"an ephemeral key {name}", row, hello(payload=hello_payload(epk=value)))
 
 
 def _kems() -> Iterator[Case]:
     large = b"\xff\xff\xff" + KEM_PUBLIC[3:]
     keys: dict[str, tuple[str, object]] = {
-        "empty": ("malformed", ""),
-        "of 1183 bytes": ("malformed", b64u(KEM_PUBLIC[:-1])),
-        "of 1185 bytes": ("malformed", b64u(KEM_PUBLIC + b"\0")),
-        "as a number": ("malformed", 5),
-        "with a coefficient that is too large": ("refused", b64u(large)),
+        "empty": ("R97", ""),
+        "of 1183 bytes": ("R97", b64u(KEM_PUBLIC[:-1])),
+        "of 1185 bytes": ("R97", b64u(KEM_PUBLIC + b"\0")),
+        "as a number": ("R9", 5),
+        "with a coefficient that is too large": ("R98", b64u(large)),
     }
-    for name, (refusal, value) in keys.items():
+    for name, (row, value) in keys.items():
         text = hello(payload=hello_payload(kem=value))
-        yield bad(f"an ML-KEM key {name}", refusal, text)
+        yield bad(f"an ML-KEM key {name}", row, text)
 
 
 def _pins() -> Iterator[Case]:
@@ -267,12 +265,12 @@ def _pins() -> Iterator[Case]:
         "a pin of 33 bytes": [b64u(IDENTITY.thumbprint + b"\0")],
         "a pin as a number": [5],
         "a wrong pin behind a right one": [pin, "A"],
-        "pins as a text": pin,
     }
     for name, value in pins.items():
-        yield bad(name, "malformed", hello(payload=hello_payload(pins=value)))
+        yield bad(name, "R91", hello(payload=hello_payload(pins=value)))
+    yield bad("pins as a text", "R9", hello(payload=hello_payload(pins=pin)))
     nobody = hello(payload=hello_payload(pins=pinned(STRANGER)))
-    yield bad("pins of another service", "refused", nobody)
+    yield bad("pins of another service", "R92", nobody)
     yield from _times()
 
 
@@ -281,9 +279,9 @@ def _times() -> Iterator[Case]:
     one = hello(payload=hello_payload(pins=pinned(IDENTITY)))
     other = hello(payload=hello_payload(pins=pinned(P256_IDENTITY)))
     gone = _identities(IDENTITY.shown(exp=NOW), P256_IDENTITY.shown())
-    yield bad("a pin of a key that is of no use since this second", "refused", one, **gone)
+    yield bad("a pin of a key that is of no use since this second", "R92", one, **gone)
     future = _identities(IDENTITY.shown(), P256_IDENTITY.shown(nbf=NOW + 1))
-    yield bad("a pin of a key that is used from the next second on", "refused", other, **future)
+    yield bad("a pin of a key that is used from the next second on", "R92", other, **future)
 
 
 def _identities(*keys: Case) -> Case:

@@ -20,7 +20,7 @@ from .halves import (
     response_header,
     rsalt_of,
 )
-from .primitives import Case, b64u, ending, file, fixed, hkdf, lv
+from .primitives import Case, b64u, ending, file, fixed, hkdf, lv, refused
 
 DESCRIPTION = """
 What HKDF-SHA256 makes of which secret, salt and info. Binary values are in hex.
@@ -184,5 +184,5 @@ def _wrong(name: str, kind: str, half: Keys, jti: bytes, header: Case, claims: s
         "audience": AUDIENCE,
         **({"jti": jti.hex()} if kind == "response" else {}),
         "seal": jwe(half.seal, header, claims, iv_of(name)),
-        "refusal": "refused",
+        **refused("R28"),
     }

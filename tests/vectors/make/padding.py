@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from .halves import GIVEN, STARTS, request, response
-from .primitives import Case, file, padme
+from .primitives import Case, file, padme, refused
 
 DESCRIPTION = """
 `kind` `padme`: `padded` are the Padmé lengths of so many bytes as `lengths` says.
@@ -81,24 +81,23 @@ def _good(name: str, half: str, plaintext: bytes, length: int | None, hlen: int)
     }
 
 
-def _bad(name: str, plaintext: bytes, length: int, hlen: int = 0) -> Iterator[Case]:
-    yield {**_made(f"a response: {name}", "response", plaintext, length, hlen), **_REFUSED}
+def _bad(name: str, row: str, plaintext: bytes, length: int, hlen: int = 0) -> Iterator[Case]:
+    yield {**_made(f"a response: {name}", "response", plaintext, length, hlen), **refused(row)}
     if name in _BOTH:
-        yield {**_made(f"a request: {name}", "request", plaintext, length, hlen), **_REFUSED}
-
-
-_REFUSED = {"refusal": "refused"}
+        yield {**_made(f"a request: {name}", "request", plaintext, length, hlen), **refused(row)}
 
 
 def _padded_wrongly() -> Iterator[Case]:
     # The Padmé length of 67 bytes is 72.
     content, zeros = b"x" * 67, bytes(5)
-    yield from _bad("the first byte of padding is not zero", content + b"\1" + zeros[1:], 67)
-    yield from _bad("the last byte of padding is not zero", content + zeros[1:] + b"\1", 67)
+    yield from _bad(
+        "the first byte of padding is not zero", "R65", content + b"\1" + zeros[1:], 67
+    )
+    yield from _bad("the last byte of padding is not zero", "R65", content + zeros[1:] + b"\1", 67)
     middle = zeros[:2] + b"\x80" + zeros[3:]
-    yield from _bad("a byte of padding is not zero", content + middle, 67)
-    yield from _bad("padding of spaces", content + b" " * 5, 67)
-    yield from _bad("padding as of PKCS #7", content + bytes([5]) * 5, 67)
+    yield from _bad("a byte of padding is not zero", "R65", content + middle, 67)
+    yield from _bad("padding of spaces", "R65", content + b" " * 5, 67)
+    yield from _bad("padding as of PKCS #7", "R65", content + bytes([5]) * 5, 67)
 
 
 def _lengths() -> Iterator[Case]:
@@ -110,18 +109,18 @@ def _lengths() -> Iterator[Case]:
         "padding up to a power of two": 128,
         "a byte less than the length": 66,
     }.items():
-        yield from _bad(name, content.ljust(size, b"\0")[:size], 67)
-    yield from _bad("padding, and 0 as length", b"\0", 0)
-    yield from _bad("padding behind one byte", b"x\0", 1)
-    yield from _bad("no bytes, and 1 as length", b"", 1)
-    yield from _bad("a length of 2^53 - 1", b"x", 2**53 - 1)
+        yield from _bad(name, "R64", content.ljust(size, b"\0")[:size], 67)
+    yield from _bad("padding, and 0 as length", "R64", b"\0", 0)
+    yield from _bad("padding behind one byte", "R64", b"x\0", 1)
+    yield from _bad("no bytes, and 1 as length", "R64", b"", 1)
+    yield from _bad("a length of 2^53 - 1", "R64", b"x", 2**53 - 1)
 
 
 def _heads() -> Iterator[Case]:
     # The Padmé length of 35 bytes is 36, that of 14 more 52.
     alone = _HEADERS + b"x" * 35 + b"\0"
-    yield from _bad("headers, and padding for the content alone", alone, 35, 14)
-    yield from _bad("headers that the length counts too", _HEADERS + b"xxx", 17, 14)
-    yield from _bad("headers, and a byte less than the length", _HEADERS + b"xx", 3, 14)
+    yield from _bad("headers, and padding for the content alone", "R64", alone, 35, 14)
+    yield from _bad("headers that the length counts too", "R64", _HEADERS + b"xxx", 17, 14)
+    yield from _bad("headers, and a byte less than the length", "R64", _HEADERS + b"xx", 3, 14)
     nonzero = _HEADERS + b"xxx" + b"\1"
-    yield from _bad("headers, and a byte of padding that is not zero", nonzero, 3, 14)
+    yield from _bad("headers, and a byte of padding that is not zero", "R65", nonzero, 3, 14)

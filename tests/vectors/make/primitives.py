@@ -12,6 +12,8 @@ from typing import Any
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from ..rows import ROWS
+
 #: One case of a file, or a part of it.
 Case = dict[str, Any]
 _ALPHABET = string.ascii_uppercase + string.ascii_lowercase + string.digits + "-_"
@@ -99,13 +101,20 @@ def without(members: Case, *names: str) -> Case:
     return {name: value for name, value in members.items() if name not in names}
 
 
-def invalid(name: str, refusal: str, base: Case, **changes: object) -> Case:
+def refused(row: str) -> Case:
+    """The row of what must be rejected that a case shows, and the refusal that stands there."""
+    return {"row": row, "refusal": ROWS[row].refusal}
+
+
+def invalid(name: str, row: str, base: Case, **changes: object) -> Case:
     """A case with one fault: the members of another with changes; ``None`` removes one."""
     members = {key: value for key, value in (base | changes).items() if value is not None}
-    return {"name": name, **without(members, "name"), "refusal": refusal}
+    return {"name": name, **without(members, "name"), **refused(row)}
 
 
 _GIVEN = """
+An invalid case has one fault. `row` names it in the table of what must be rejected, which is in
+docs/protocol.rst, and `refusal` is the one that stands there.
 Cases have the members of `given` too, unless they say otherwise.
 In the place of a text may stand {"repeat": ["x", 5]} for xxxxx, {"given": "x"} for the member `x`
 of `given`, and {"join": […]} for the parts of a list, one behind the other.

@@ -97,9 +97,9 @@ def _hex(data: bytes) -> object:
     return data.hex()
 
 
-def _bad(name: str, refusal: str, data: bytes | Case, **changes: object) -> Case:
+def _bad(name: str, row: str, data: bytes | Case, **changes: object) -> Case:
     text = data.hex() if isinstance(data, bytes) else data
-    return invalid(name, refusal, {**_BASE, "stream": text}, **changes)
+    return invalid(name, row, {**_BASE, "stream": text}, **changes)
 
 
 def _cut() -> Iterator[Case]:
@@ -116,9 +116,9 @@ def _cut() -> Iterator[Case]:
         "the final record shorter than a tag": len(whole) - len(parts[2]) + 16,
     }
     for name, end in cuts.items():
-        yield _bad(name, "malformed", whole[:end])
-    yield _bad("cut in a varint of two bytes", "malformed", stream([bytes(48), b""])[0][:1])
-    yield _bad("cut in the final record", "refused", whole[:-1])
+        yield _bad(name, "R73", whole[:end])
+    yield _bad("cut in a varint of two bytes", "R73", stream([bytes(48), b""])[0][:1])
+    yield _bad("cut in the final record", "R72", whole[:-1])
 
 
 def _changed() -> Iterator[Case]:
@@ -147,16 +147,16 @@ def _changed() -> Iterator[Case]:
         "the final record's tag ahead": a + b + varint(0) + c[-16:] + c[1:-16],
     }
     for name, data in orders.items():
-        yield _bad(name, "refused", data)
+        yield _bad(name, "R72", data)
     yield from _other_keys(a + b + c)
     yield from _counters()
 
 
 def _other_keys(whole: bytes) -> Iterator[Case]:
-    yield _bad("another key", "refused", whole, key=fixed("another key", 32).hex())
-    yield _bad("another base nonce", "refused", whole, base_nonce=flip(NONCE, 0).hex())
+    yield _bad("another key", "R72", whole, key=fixed("another key", 32).hex())
+    yield _bad("another base nonce", "R72", whole, base_nonce=flip(NONCE, 0).hex())
     yield _bad(
-        "the nonce of the second record as base nonce", "refused", whole, base_nonce=nonce(1).hex()
+        "the nonce of the second record as base nonce", "R72", whole, base_nonce=nonce(1).hex()
     )
 
 
@@ -179,39 +179,37 @@ def _counters() -> Iterator[Case]:
     }
     for name, (first, second) in ways.items():
         data = _framed(gcm(KEY, first, b"alpha")) + b"\0" + gcm(KEY, second, b"beta", b"final")
-        yield _bad(name, "refused", data)
+        yield _bad(name, "R72", data)
 
 
 def _framing() -> Iterator[Case]:
     a, b, c = stream(_ABC)
     sealed = a[1:]
-    yield _bad("a varint of two bytes for 21", "malformed", _framed(sealed, 2) + b + c)
-    yield _bad("a varint of four bytes for 21", "malformed", _framed(sealed, 4) + b + c)
-    yield _bad("a varint of eight bytes for 21", "too-large", _framed(sealed, 8) + b + c)
-    yield _bad("the final zero in two bytes", "malformed", a + b + varint(0, 2) + c[1:])
-    yield _bad("the final zero in four bytes", "malformed", a + b + varint(0, 4) + c[1:])
-    yield _bad("the final zero in eight bytes", "too-large", a + b + varint(0, 8) + c[1:])
-    yield _bad("a length of 65 553, and nothing else", "too-large", varint(65_553))
-    yield _bad("a length of 2^30 - 1", "too-large", varint(2**30 - 1))
-    yield _bad("the first byte of a varint of eight", "too-large", b"\xc0")
+    yield _bad("a varint of two bytes for 21", "R69", _framed(sealed, 2) + b + c)
+    yield _bad("a varint of four bytes for 21", "R69", _framed(sealed, 4) + b + c)
+    yield _bad("a varint of eight bytes for 21", "R68", _framed(sealed, 8) + b + c)
+    yield _bad("the final zero in two bytes", "R69", a + b + varint(0, 2) + c[1:])
+    yield _bad("the final zero in four bytes", "R69", a + b + varint(0, 4) + c[1:])
+    yield _bad("the final zero in eight bytes", "R68", a + b + varint(0, 8) + c[1:])
+    yield _bad("a length of 65 553, and nothing else", "R70", varint(65_553))
+    yield _bad("a length of 2^30 - 1", "R70", varint(2**30 - 1))
+    yield _bad("the first byte of a varint of eight", "R68", b"\xc0")
     yield _bad(
         "a final record of 65 537 bytes",
-        "too-large",
+        "R70",
         {"join": [varint(0).hex(), {"repeat": ["00", 65_553]}]},
     )
     empty = _framed(gcm(KEY, nonce(0), b""))
-    yield _bad("an empty record that is not the final one", "malformed", empty + stream([b""])[0])
+    yield _bad("an empty record that is not the final one", "R71", empty + stream([b""])[0])
     for size in (1, 15):
-        yield _bad(
-            f"a record of {size} bytes, tag included", "malformed", _framed(bytes(size)) + c
-        )
-    yield _bad("no framing", "malformed", bytes([40]) + bytes(39))
-    yield _bad("an envelope", "malformed", b'{"data":"AAAA"}')
+        yield _bad(f"a record of {size} bytes, tag included", "R71", _framed(bytes(size)) + c)
+    yield _bad("no framing", "R73", bytes([40]) + bytes(39))
+    yield _bad("an envelope", "R73", b'{"data":"AAAA"}')
 
 
 def _length() -> Iterator[Case]:
     whole = b"".join(stream(_ABC))
-    yield _bad("a byte less than the seal says", "refused", whole, length=15)
-    yield _bad("a byte more than the seal says", "refused", whole, length=13)
-    yield _bad("bytes where the seal says none", "refused", whole, length=0)
-    yield _bad("none where the seal says some", "refused", b"".join(stream([b""])), length=1)
+    yield _bad("a byte less than the seal says", "R75", whole, length=15)
+    yield _bad("a byte more than the seal says", "R75", whole, length=13)
+    yield _bad("bytes where the seal says none", "R75", whole, length=0)
+    yield _bad("none where the seal says some", "R75", b"".join(stream([b""])), length=1)

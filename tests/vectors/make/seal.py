@@ -161,45 +161,45 @@ def _whole(text: str) -> Case:
     return {"seal_sha256": hashlib.sha256(text.encode()).hexdigest()}
 
 
-def _bad(name: str, refusal: str, text: object, half: str = "request", **changes: object) -> Case:
-    return invalid(name, refusal, {**_base(half), "seal": text}, **changes)
+def _bad(name: str, row: str, text: object, half: str = "request", **changes: object) -> Case:
+    return invalid(name, row, {**_base(half), "seal": text}, **changes)
 
 
 def _form() -> Iterator[Case]:
     header, _, iv, ciphertext, tag = _SEAL.split(".")
-    forms: dict[str, object] = {
-        "empty": "",
-        "four parts": _dots(header, "", iv, ciphertext),
-        "six parts": f"{_SEAL}.",
-        "a JWS of three parts": _dots(header, ciphertext, tag),
-        "dots only": "....",
-        "an encrypted key": _dots(header, "AAAA", iv, ciphertext, tag),
-        "two of them, joined by a comma": f"{_SEAL}, {_SEAL}",
-        "a space ahead": f" {_SEAL}",
-        "a line end behind": f"{_SEAL}\n",
-        "the header in clear": compact(request_header(_JTI)) + _SEAL[len(header) :],
-        "no header": _SEAL[len(header) :],
-        "no iv": _dots(header, "", "", ciphertext, tag),
-        "no tag": _dots(header, "", iv, ciphertext, ""),
-        "beyond ASCII": f"ä{_SEAL}",
+    forms: dict[str, tuple[str, object]] = {
+        "empty": ("R15", ""),
+        "four parts": ("R15", _dots(header, "", iv, ciphertext)),
+        "six parts": ("R15", f"{_SEAL}."),
+        "a JWS of three parts": ("R15", _dots(header, ciphertext, tag)),
+        "dots only": ("R17", "...."),
+        "an encrypted key": ("R16", _dots(header, "AAAA", iv, ciphertext, tag)),
+        "two of them, joined by a comma": ("R15", f"{_SEAL}, {_SEAL}"),
+        "a space ahead": ("R1", f" {_SEAL}"),
+        "a line end behind": ("R1", f"{_SEAL}\n"),
+        "the header in clear": ("R1", compact(request_header(_JTI)) + _SEAL[len(header) :]),
+        "no header": ("R5", _SEAL[len(header) :]),
+        "no iv": ("R17", _dots(header, "", "", ciphertext, tag)),
+        "no tag": ("R18", _dots(header, "", iv, ciphertext, "")),
+        "beyond ASCII": ("R1", f"ä{_SEAL}"),
     }
-    for name, text in forms.items():
-        yield _bad(name, "malformed", text)
-    yield _bad("too long by a character", "too-large", {"repeat": ["A", _MOST_REQUEST + 1]})
+    for name, (row, text) in forms.items():
+        yield _bad(name, row, text)
+    yield _bad("too long by a character", "R14", {"repeat": ["A", _MOST_REQUEST + 1]})
     long = {"repeat": ["A", _MOST_RESPONSE + 1]}
-    yield _bad("a response's, too long by a character", "too-large", long, "response")
+    yield _bad("a response's, too long by a character", "R14", long, "response")
     yield from _sizes(header, iv, ciphertext, tag)
 
 
 def _sizes(header: str, iv: str, ciphertext: str, tag: str) -> Iterator[Case]:
     for size in (8, 16):
         text = jwe(_ASK.seal, request_header(_JTI), _PAYLOAD, fixed(f"iv {size}", size))
-        yield _bad(f"an iv of {size} bytes", "malformed", text)
+        yield _bad(f"an iv of {size} bytes", "R17", text)
     for size in (4, 8, 12):
         cut = _dots(header, "", iv, ciphertext, b64u(unb64u(tag)[:size]))
-        yield _bad(f"a tag of {size} bytes", "malformed", cut)
+        yield _bad(f"a tag of {size} bytes", "R18", cut)
     longer = _dots(header, "", iv, ciphertext, b64u(unb64u(tag) + b"\0"))
-    yield _bad("a tag of 17 bytes", "malformed", longer)
+    yield _bad("a tag of 17 bytes", "R18", longer)
 
 
 def _encodings() -> Iterator[Case]:
@@ -211,18 +211,18 @@ def _encodings() -> Iterator[Case]:
         parts = text.split(".")
         whole = parts[number]
         parts[number] = whole[:-1] + next_character(whole[-1])
-        yield _bad(f"stray bits in the {part}", "malformed", _dots(*parts))
+        yield _bad(f"stray bits in the {part}", "R2", _dots(*parts))
         parts[number] = whole + "=" * (-len(whole) % 4)
-        yield _bad(f"padding in the {part}", "malformed", _dots(*parts))
+        yield _bad(f"padding in the {part}", "R1", _dots(*parts))
     for number, part in {2: "iv", 3: "ciphertext"}.items():
         parts = text.split(".")
         whole = parts[number]
         parts[number] = f"{whole[:4]} {whole[4:]}"
-        yield _bad(f"a space in the {part}", "malformed", _dots(*parts))
+        yield _bad(f"a space in the {part}", "R1", _dots(*parts))
         parts[number] = f"{whole[:4]}+{whole[5:]}"
-        yield _bad(f"a plus in the {part}", "malformed", _dots(*parts))
+        yield _bad(f"a plus in the {part}", "R1", _dots(*parts))
         parts[number] = f"{whole}A" if len(whole) % 4 == 0 else whole[: len(whole) // 4 * 4 + 1]
-        yield _bad(f"a character that is no byte in the {part}", "malformed", _dots(*parts))
+        yield _bad(f"a character that is no byte in the {part}", "R2", _dots(*parts))
 
 
 def _cryptography() -> Iterator[Case]:
@@ -235,18 +235,18 @@ def _cryptography() -> Iterator[Case]:
     }.items():
         parts = _SEAL.split(".")
         parts[number] = b64u(flip(unb64u(parts[number]), at))
-        yield _bad(f"a bit of the {part} flipped", "refused", _dots(*parts))
+        yield _bad(f"a bit of the {part} flipped", "R28", _dots(*parts))
     yield from _other_headers(header)
     cut = b64u(unb64u(ciphertext)[:-1])
-    yield _bad("a byte of the ciphertext missing", "refused", f"{header}..{iv}.{cut}.{tag}")
+    yield _bad("a byte of the ciphertext missing", "R28", f"{header}..{iv}.{cut}.{tag}")
     more = b64u(unb64u(ciphertext) + b"\0")
-    yield _bad("a byte of ciphertext more", "refused", f"{header}..{iv}.{more}.{tag}")
-    yield _bad("no ciphertext", "refused", f"{header}..{iv}..{tag}")
+    yield _bad("a byte of ciphertext more", "R28", f"{header}..{iv}.{more}.{tag}")
+    yield _bad("no ciphertext", "R28", f"{header}..{iv}..{tag}")
     yield from _associated(header)
-    yield _bad("another secret", "refused", _SEAL, secret=fixed("another secret", 32).hex())
-    yield _bad("another audience", "refused", _SEAL, audience="https://shop.example")
+    yield _bad("another secret", "R28", _SEAL, secret=fixed("another secret", 32).hex())
+    yield _bad("another audience", "R28", _SEAL, audience="https://shop.example")
     zero = _dots(header, "", iv, ciphertext, b64u(bytes(16)))
-    yield _bad("a tag of zeros", "refused", zero)
+    yield _bad("a tag of zeros", "R28", zero)
 
 
 def _other_headers(header: str) -> Iterator[Case]:
@@ -261,11 +261,11 @@ def _other_headers(header: str) -> Iterator[Case]:
         "body": "envelope",
     }.items():
         changed = b64u(as_text(request_header(_JTI, **{member: value})))
-        yield _bad(f"another {member} in the header", "refused", changed + rest)
+        yield _bad(f"another {member} in the header", "R28", changed + rest)
     turned = as_text(dict(reversed(request_header(_JTI).items())))
-    yield _bad("the header in another order than sealed", "refused", b64u(turned) + rest)
+    yield _bad("the header in another order than sealed", "R28", b64u(turned) + rest)
     spaced = as_text(request_header(_JTI)) + b" "
-    yield _bad("a space behind the header that was not sealed", "refused", b64u(spaced) + rest)
+    yield _bad("a space behind the header that was not sealed", "R28", b64u(spaced) + rest)
 
 
 def _associated(header: str) -> Iterator[Case]:
@@ -277,45 +277,53 @@ def _associated(header: str) -> Iterator[Case]:
     }.items():
         sealed = gcm(_ASK.seal, _IV, _PAYLOAD.encode(), aad)
         parts = (header, "", b64u(_IV), b64u(sealed[:-16]), b64u(sealed[-16:]))
-        yield _bad(name, "refused", _dots(*parts))
+        yield _bad(name, "R28", _dots(*parts))
     other = gcm(_ASK.body, _IV, _PAYLOAD.encode(), header.encode())
     parts = (header, "", b64u(_IV), b64u(other[:-16]), b64u(other[-16:]))
-    yield _bad("sealed with the body key", "refused", _dots(*parts))
+    yield _bad("sealed with the body key", "R28", _dots(*parts))
 
 
-_ALGORITHMS: dict[str, list[object]] = {
-    "alg": ["none", "A256KW", "PBES2-HS512+A256KW", "DIR"],
-    "enc": ["A128GCM", "A256CBC-HS512"],
-    "typ": ["sealed-response", "JWT", "application/sealed-request"],
-}
-_MEMBERS: dict[str, list[object]] = {
-    "alg": [5],
-    "kid": ["", "x" * 65, "x" * 162, "x" * 164, "." * 163, "a b", "ä", 5],
-    "jti": [b64u(bytes(15)), b64u(bytes(17)), b64u(bytes(16)) + "==", "A" * 21 + "B", 5],
-    "iat": ["1800000000", 1.5, 1.8e9, -1, 2**53, True],
-    "htm": ["", "G T", "GET\r\n"],
-    "target": ["", "accounts", "https://bank.example/", "*", "/a b", "/ä"],
-    "body": ["none", "Envelope", True],
-}
-_MORE: dict[str, object] = {
-    "zip": "DEF",
-    "crit": ["exp"],
-    "cty": "application/json",
-    "exp": NOW,
-    "__proto__": {"kid": "a"},
+#: Rows, members, and values that they must not have.
+_MEMBERS: list[tuple[str, str, list[object]]] = [
+    ("R19", "alg", ["none", "A256KW", "PBES2-HS512+A256KW", "DIR"]),
+    ("R19", "enc", ["A128GCM", "A256CBC-HS512"]),
+    ("R20", "typ", ["sealed-response", "JWT", "application/sealed-request"]),
+    ("R9", "alg", [5]),
+    ("R30", "kid", ["", "x" * 65, "x" * 162, "x" * 164]),
+    ("R33", "kid", ["." * 163]),
+    ("R30", "kid", ["a b", "ä"]),
+    ("R9", "kid", [5]),
+    ("R23", "jti", [b64u(bytes(15)), b64u(bytes(17))]),
+    ("R1", "jti", [b64u(bytes(16)) + "=="]),
+    ("R2", "jti", ["A" * 21 + "B"]),
+    ("R9", "jti", [5]),
+    ("R9", "iat", ["1800000000"]),
+    ("R10", "iat", [1.5, 1.8e9]),
+    ("R11", "iat", [-1, 2**53]),
+    ("R9", "iat", [True]),
+    ("R31", "htm", ["", "G T", "GET\r\n"]),
+    ("R32", "target", ["", "accounts", "https://bank.example/", "*", "/a b", "/ä"]),
+    ("R22", "body", ["none", "Envelope"]),
+    ("R9", "body", [True]),
+]
+_MORE: dict[str, tuple[str, object]] = {
+    "zip": ("R21", "DEF"),
+    "crit": ("R21", ["exp"]),
+    "cty": ("R6", "application/json"),
+    "exp": ("R6", NOW),
+    "__proto__": ("R6", {"kid": "a"}),
 }
 
 
 def _request_headers() -> Iterator[Case]:
     """Headers with one fault, and sealed as they are."""
-    for table in (_ALGORITHMS, _MEMBERS):
-        for member, values in table.items():
-            for value in values:
-                yield _headed(f"{member}: {_shown(value)}", **{member: value})
+    for row, member, values in _MEMBERS:
+        for value in values:
+            yield _headed(f"{member}: {_shown(value)}", row, **{member: value})
     for member in ("alg", "enc", "typ", "kid", "jti", "iat", "htm", "target"):
-        yield _headed(f"no {member}", **{member: None})
-    for member, more in _MORE.items():
-        yield _headed(f"an unknown member: {member}", **{member: more})
+        yield _headed(f"no {member}", "R8", **{member: None})
+    for member, (row, more) in _MORE.items():
+        yield _headed(f"an unknown member: {member}", row, **{member: more})
 
 
 def _shown(value: object) -> str:
@@ -323,72 +331,70 @@ def _shown(value: object) -> str:
     return text if len(text) < 40 else f"{len(text) - 2} characters, {text[1]}…"
 
 
-def _headed(name: str, **changes: object) -> Case:
+def _headed(name: str, row: str, **changes: object) -> Case:
     header = request_header(_JTI, **changes)
-    return _bad(name, "malformed", jwe(_ASK.seal, header, _PAYLOAD, iv_of(name)))
+    return _bad(name, row, jwe(_ASK.seal, header, _PAYLOAD, iv_of(name)))
 
 
 def _request_texts() -> Iterator[Case]:
     """Headers that are not the JSON text that belongs there, and sealed as they are."""
     text = compact(request_header(_JTI))
-    texts = {
-        "null in place of a string": text.replace('"GET"', "null"),
-        "a member twice": text[:-1] + f',"iat":{NOW}}}',
-        "a member twice, once with an escape": text[:-1] + r',"\u0069at":1}',
-        "empty header": "",
-        "cut JSON": text[:-1],
-        "text behind": text + "x",
-        "a zero byte behind": text + "\0",
-        "a lone surrogate": text.replace('"k"', r'"\ud800"'),
-        "a byte order mark": "\ufeff" + text,
+    texts: dict[str, tuple[str, str | bytes]] = {
+        "null in place of a string": ("R9", text.replace('"GET"', "null")),
+        "a member twice": ("R7", text[:-1] + f',"iat":{NOW}}}'),
+        "a member twice, once with an escape": ("R7", text[:-1] + r',"\u0069at":1}'),
+        "empty header": ("R5", ""),
+        "cut JSON": ("R5", text[:-1]),
+        "text behind": ("R5", text + "x"),
+        "a zero byte behind": ("R5", text + "\0"),
+        "a lone surrogate": ("R12", text.replace('"k"', r'"\ud800"')),
+        "a byte order mark": ("R4", "\ufeff" + text),
+        "Latin-1": ("R4", text.replace('"k"', '"ä"').encode("latin-1")),
     }
-    encoded = {name: value.encode() for name, value in texts.items()}
-    encoded["Latin-1"] = text.replace('"k"', '"ä"').encode("latin-1")
-    for name, header in encoded.items():
-        yield _bad(name, "malformed", jwe(_ASK.seal, header, _PAYLOAD, iv_of(name)))
+    for name, (row, header) in texts.items():
+        yield _bad(name, row, jwe(_ASK.seal, header, _PAYLOAD, iv_of(name)))
 
 
-_RESPONSE_MEMBERS: dict[str, list[object]] = {
-    "alg": ["none"],
-    "enc": ["A128GCM"],
-    "typ": ["sealed-request"],
-    "jti": [b64u(_JTI[:-1]), b64u(_JTI) + "=="],
-    "rsalt": [b64u(bytes(15)), b64u(bytes(17)), b64u(bytes(16)) + "==", 5],
-    "body": ["none"],
-    "zip": ["DEF"],
-    "crit": [["exp"]],
-    "kid": ["k"],
-}
+_RESPONSE_MEMBERS: list[tuple[str, str, list[object]]] = [
+    ("R19", "alg", ["none"]),
+    ("R19", "enc", ["A128GCM"]),
+    ("R20", "typ", ["sealed-request"]),
+    ("R23", "jti", [b64u(_JTI[:-1])]),
+    ("R1", "jti", [b64u(_JTI) + "=="]),
+    ("R51", "rsalt", [b64u(bytes(15)), b64u(bytes(17))]),
+    ("R1", "rsalt", [b64u(bytes(16)) + "=="]),
+    ("R9", "rsalt", [5]),
+    ("R22", "body", ["none"]),
+    ("R21", "zip", ["DEF"]),
+    ("R21", "crit", [["exp"]]),
+    ("R6", "kid", ["k"]),
+]
 
 
 def _responses() -> Iterator[Case]:
-    for member, values in _RESPONSE_MEMBERS.items():
+    for row, member, values in _RESPONSE_MEMBERS:
         for value in values:
             name = f"a response's {member}: {_shown(value)}"
-            yield _answered(name, "malformed", **{member: value})
+            yield _answered(name, row, **{member: value})
     for member in ("alg", "enc", "typ", "jti", "rsalt"):
-        yield _answered(f"a response without {member}", "malformed", **{member: None})
-    yield _answered("the jti of another request", "refused", jti=b64u(jti_of("another")))
+        yield _answered(f"a response without {member}", "R8", **{member: None})
+    yield _answered("the jti of another request", "R50", jti=b64u(jti_of("another")))
     other = jti_of("another").hex()
-    yield _bad(
-        "a client that made another request", "refused", _RESPONSE_SEAL, "response", jti=other
-    )
-    yield _bad("a request's seal as a response's", "malformed", _SEAL, "response")
-    yield _bad("a response's seal as a request's", "malformed", _RESPONSE_SEAL)
+    yield _bad("a client that made another request", "R50", _RESPONSE_SEAL, "response", jti=other)
+    yield _bad("a request's seal as a response's", "R20", _SEAL, "response")
+    yield _bad("a response's seal as a request's", "R20", _RESPONSE_SEAL)
     header = response_header(_JTI, _RSALT)
     text = jwe(_ASK.seal, header, '{"status":204}', _IV)
-    yield _bad("a response's seal under the request's key", "refused", text, "response")
+    yield _bad("a response's seal under the request's key", "R28", text, "response")
     text = jwe(_ANSWER.seal, request_header(_JTI), _PAYLOAD, _IV)
-    yield _bad("a request's seal under the response's key", "refused", text)
+    yield _bad("a request's seal under the response's key", "R28", text)
     for part, number in {"iv": 2, "ciphertext": 3, "tag": 4}.items():
         parts = _RESPONSE_SEAL.split(".")
         parts[number] = b64u(flip(unb64u(parts[number]), 0))
         name = f"a bit of a response's {part} flipped"
-        yield _bad(name, "refused", _dots(*parts), "response")
+        yield _bad(name, "R28", _dots(*parts), "response")
 
 
-def _answered(name: str, refusal: str, **changes: object) -> Case:
+def _answered(name: str, row: str, **changes: object) -> Case:
     header = response_header(_JTI, _RSALT, **changes)
-    return _bad(
-        name, refusal, jwe(_ANSWER.seal, header, '{"status":204}', iv_of(name)), "response"
-    )
+    return _bad(name, row, jwe(_ANSWER.seal, header, '{"status":204}', iv_of(name)), "response")

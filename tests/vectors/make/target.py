@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from .halves import GIVEN, request
-from .primitives import Case, file, without
+from .primitives import Case, file, refused, without
 
 DESCRIPTION = """
 `kind` `written`: how the resource is written whose percent-decoded path is `path`, and whose query
@@ -67,7 +67,7 @@ def _case(name: str, path: str, query: str = "") -> Case:
 
 
 def _unwritable() -> Iterator[Case]:
-    malformed = {"refusal": "malformed"}
+    unwritable = refused("R108")
     for name, path in {
         "empty": "",
         "a path without a slash": "accounts",
@@ -75,7 +75,7 @@ def _unwritable() -> Iterator[Case]:
         "an asterisk": "*",
         "a space ahead": " /a",
     }.items():
-        yield {**_case(name, path), **malformed}
+        yield {**_case(name, path), **unwritable}
     for name, encoded in {
         "Latin-1": "/ü".encode("latin-1"),
         "a byte that UTF-8 never has": b"/\xff",
@@ -84,7 +84,7 @@ def _unwritable() -> Iterator[Case]:
         "a cut character": b"/\xc3",
     }.items():
         case = without(_case(f"a path in no UTF-8: {name}", ""), "path")
-        yield {**case, "path_bytes": encoded.hex(), **malformed}
+        yield {**case, "path_bytes": encoded.hex(), **unwritable}
     for name, query in {
         "a space": b"a b",
         "a line end": b"a\r\n",
@@ -95,7 +95,7 @@ def _unwritable() -> Iterator[Case]:
         "Latin-1": b"\xfc",
     }.items():
         case = without(_case(f"a query with {name}", "/a"), "query")
-        yield {**case, "query_bytes": query.hex(), **malformed}
+        yield {**case, "query_bytes": query.hex(), **unwritable}
 
 
 def _compared(name: str, sealed: str, path: str, query: str = "", method: str = "POST") -> Case:
@@ -139,9 +139,7 @@ def _different() -> Iterator[Case]:
         "a host": ("//bank.example/a", "/a", ""),
     }
     for name, (sealed, path, query) in resources.items():
-        yield {**_compared(name, sealed, path, query), "refusal": "refused"}
+        yield {**_compared(name, sealed, path, query), **refused("R42")}
     for method in ("GET", "post"):
-        yield {
-            **_compared(f"{method} in place of POST", "/a", "/a", method=method),
-            "refusal": "refused",
-        }
+        other = _compared(f"{method} in place of POST", "/a", "/a", method=method)
+        yield {**other, **refused("R42")}

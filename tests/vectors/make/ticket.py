@@ -112,9 +112,9 @@ def _good(name: str, made: Ticket, **changes: object) -> Case:
     }
 
 
-def _bad(name: str, refusal: str, sealed: str | bytes, **changes: object) -> Case:
+def _bad(name: str, row: str, sealed: str | bytes, **changes: object) -> Case:
     text = sealed if isinstance(sealed, str) else b64u(sealed)
-    return invalid(name, refusal, {**_GIVEN, "ticket": text}, **changes)
+    return invalid(name, row, {**_GIVEN, "ticket": text}, **changes)
 
 
 def _form() -> Iterator[Case]:
@@ -123,22 +123,22 @@ def _form() -> Iterator[Case]:
     # Two bits of the last character belong to no byte.
     stray = text[:-1] + next_character(text[-1])
     forms = {
-        "empty": "",
-        "a character less": text[:-1],
-        "a character more": f"{text}A",
-        "121 bytes": b64u(made.raw[:-1]),
-        "123 bytes": b64u(made.raw + b"\0"),
-        "padded": f"{text}=",
-        "stray bits": stray,
-        "a plus": f"{text[:20]}+{text[21:]}",
-        "a slash": f"{text[:20]}/{text[21:]}",
-        "a space": f"{text[:20]} {text[21:]}",
-        "a dot": f"{text[:20]}.{text[21:]}",
-        "a character beyond ASCII": f"{text[:20]}ä{text[21:]}",
-        "a line end behind": f"{text[:-1]}\n",
+        "empty": ("R30", ""),
+        "a character less": ("R30", text[:-1]),
+        "a character more": ("R30", f"{text}A"),
+        "121 bytes": ("R30", b64u(made.raw[:-1])),
+        "123 bytes": ("R30", b64u(made.raw + b"\0")),
+        "padded": ("R30", f"{text}="),
+        "stray bits": ("R33", stray),
+        "a plus": ("R33", f"{text[:20]}+{text[21:]}"),
+        "a slash": ("R33", f"{text[:20]}/{text[21:]}"),
+        "a space": ("R30", f"{text[:20]} {text[21:]}"),
+        "a dot": ("R33", f"{text[:20]}.{text[21:]}"),
+        "a character beyond ASCII": ("R30", f"{text[:20]}ä{text[21:]}"),
+        "a line end behind": ("R30", f"{text[:-1]}\n"),
     }
-    for name, sealed in forms.items():
-        yield _bad(name, "malformed", sealed)
+    for name, (row, sealed) in forms.items():
+        yield _bad(name, row, sealed)
 
 
 def _unknown() -> Iterator[Case]:
@@ -154,8 +154,8 @@ def _unknown() -> Iterator[Case]:
         "an unknown flag beside a known one": replace(made, flags=0x81),
     }
     for name, sealed in tickets.items():
-        yield _bad(name, "session-unknown", sealed.raw)
-    yield _bad("a server without keys", "session-unknown", made.raw, keys=[])
+        yield _bad(name, "R34", sealed.raw)
+    yield _bad("a server without keys", "R34", made.raw, keys=[])
 
 
 def _changed() -> Iterator[Case]:
@@ -163,7 +163,7 @@ def _changed() -> Iterator[Case]:
     head, record = made.head, made.record
     places = {"version": 0, "key's name": 1, "salt": 9, "ciphertext": 25, "tag": -1}
     for part, at in places.items():
-        yield _bad(f"a bit of the {part} flipped", "session-unknown", flip(made.raw, at))
+        yield _bad(f"a bit of the {part} flipped", "R34", flip(made.raw, at))
     old = hkdf(KEY, made.salt, b"flask-sealed/1 ticket\0", 32)
     unlabelled = hkdf(KEY, made.salt, lv(AUDIENCE.encode()), 32)
     unsalted = hkdf(KEY, b"", made.info, 32)
@@ -178,17 +178,17 @@ def _changed() -> Iterator[Case]:
         "a record in clear": record + bytes(16),
     }
     for name, sealed in ways.items():
-        yield _bad(name, "session-unknown", head + sealed)
+        yield _bad(name, "R34", head + sealed)
     tagged = made.raw[:25] + made.raw[-16:] + made.raw[25:-16]
-    yield _bad("the tag ahead of the ciphertext", "session-unknown", tagged)
+    yield _bad("the tag ahead of the ciphertext", "R34", tagged)
 
 
 def _times() -> Iterator[Case]:
     made = Ticket(label="times").raw
-    yield _bad("over since this second", "session-unknown", made, now=NOW + 3600)
-    yield _bad("over for long", "session-unknown", made, now=NOW + 100_000)
-    yield _bad("11 s ahead of its start", "session-unknown", made, now=NOW - 11)
+    yield _bad("over since this second", "R34", made, now=NOW + 3600)
+    yield _bad("over for long", "R34", made, now=NOW + 100_000)
+    yield _bad("11 s ahead of its start", "R34", made, now=NOW - 11)
     gone = [_key(exp=NOW + 5)]
-    yield _bad("a key that is of no use since this second", "session-unknown", made, keys=gone)
+    yield _bad("a key that is of no use since this second", "R34", made, keys=gone)
     backwards = Ticket(label="backwards", exp=NOW).raw
-    yield _bad("an end that is its start", "session-unknown", backwards, now=NOW)
+    yield _bad("an end that is its start", "R34", backwards, now=NOW)
