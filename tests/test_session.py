@@ -21,6 +21,7 @@ from flask_sealed.protocol.encoding import b64u_encode
 from flask_sealed.protocol.exchange import ClientExchange
 from flask_sealed.protocol.flow import Send
 from flask_sealed.protocol.jwk import thumbprint
+from flask_sealed.protocol.keys import Key, KeyRing
 from flask_sealed.protocol.messages import Request
 from flask_sealed.protocol.replay import MemoryStore
 
@@ -211,9 +212,23 @@ def test_pre_shared_keys(app: Flask, ring: Any) -> None:
     service = SealedCaller(FlaskWire(app), audience=AUDIENCE, psk=(PSK, secret))
     assert service.post("/echo", json=AMOUNT).json()["json"] == AMOUNT
     assert service.get("/echo").status == 200
-    stranger = SealedCaller(FlaskWire(app), audience=AUDIENCE, psk=("stranger", secret))
-    outer, _ = stranger.attempt(transfer(), BODY)
-    assert problem(outer) == "refused"
+
+
+@pytest.mark.parametrize(
+    ("times", "taken"), [((-100, 100), True), ((-100, 0), False), ((100, 200), False), ((), False)]
+)
+def test_a_pre_shared_key_that_is_unknown_or_may_not_be_used_now(
+    make_session_app: MakeApp, ring: KeyRing, times: tuple[int, ...], taken: bool
+) -> None:
+    now, secret = int(time.time()), os.urandom(32)
+    if times:
+        nbf, exp = (now + offset for offset in times)
+        ring = ring.add(Key(kid="peer", purpose="psk", material=secret, nbf=nbf, exp=exp))
+    app = make_session_app(SEALED_KEYRING=ring.to_json().decode())
+    app.add_url_rule("/echo", "echo", sealed(echo), methods=METHODS)
+    caller = SealedCaller(FlaskWire(app), audience=AUDIENCE, psk=("peer", secret))
+    outer, _ = caller.attempt(transfer(), BODY)
+    assert outer.status == 200 if taken else problem(outer) == "refused"
 
 
 def test_async_views_and_blueprints(make_session_app: MakeApp, make_caller: MakeCaller) -> None:

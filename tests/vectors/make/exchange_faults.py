@@ -22,7 +22,7 @@ from .halves import (
     response,
     rsalt_of,
 )
-from .primitives import Case, b64, b64u, compact, fixed, flip, invalid
+from .primitives import Case, b64, b64u, compact, fixed, flip, invalid, next_character
 from .records import stream
 
 
@@ -192,7 +192,7 @@ _BOTH = (
     *("a bit of the ciphertext flipped", "no associated data", "in clear"),
     *("under the body key of the other half", "empty", "the final record missing"),
     *("under the base nonce of the other half", "longer than the seal says"),
-    "shorter than the seal says",
+    *("shorter than the seal says", "stray bits in the base64", "27 bytes"),
 )
 
 
@@ -232,13 +232,17 @@ def _envelopes(own: Keys, other: Keys) -> dict[str, tuple[str, str]]:
 
 def _misshapen(text: str, content: str) -> dict[str, dict[str, str]]:
     """Envelopes that are none, by their row."""
+    start, first, rest = text[:9], text[9], text[10:]
     return {
         "R58": {"empty": ""},
         "R60": {
             "in clear": content,
             "another member": text.replace("}", ',"more":1}'),
             "text behind": f"{text}x",
+            "an escape in the base64": f"{start}\\u{ord(first):04x}{rest}",
         },
+        "R61": {"stray bits in the base64": text[:-5] + next_character(text[-5]) + text[-4:]},
+        "R62": {"27 bytes": _wrapped(_raw(text)[:27])},
     }
 
 

@@ -41,6 +41,8 @@ _P = 2**256 - 2**224 + 2**192 + 2**96 - 1
 _ZERO_X_Y = bytes.fromhex("66485c780e2f83d72433bd5d84a06bb6541c2af31dae871728bf856a174f93f4")
 # P-256's point with x = 0, whose x is written too large.
 TOO_LARGE = b"\4" + _P.to_bytes(32, "big") + _ZERO_X_Y
+# The y of no point of Ed25519: 2.
+NO_POINT = b"\2" + bytes(31)
 _ED25519_ORDER = 2**252 + 27742317777372353535851937790883648493
 
 
@@ -175,6 +177,8 @@ def _small_keys() -> Iterator[Case]:
         jwk = {**BINDING.jwk, "x": b64u(public)}
         signed = hello(header={"jwk": jwk}).rpartition(".")[0]
         yield bad(f"a binding key {name}", "R84", f"{signed}.{b64u(one + zeros)}")
+    none = hello(header={"jwk": {**BINDING.jwk, "x": b64u(NO_POINT)}})
+    yield bad("a binding key that is no point", "R88", none)
 
 
 def _payloads() -> Iterator[Case]:

@@ -22,14 +22,24 @@ from .dialogue import (
     pinned,
 )
 from .halves import NOW, changed
-from .hello_faults import LOW_ORDER, forms
+from .hello_faults import LOW_ORDER, NO_POINT, TOO_LARGE, forms
 from .jws import Ephemeral, Signer, header_of, jws, point_jwk, x25519_jwk
-from .primitives import Case, b64, b64u, compact, flip, refused, unb64u
+from .primitives import Case, b64, b64u, compact, flip, next_character, refused, unb64u
 from .recorded import RECORDED
 
 
 def reply_faults() -> Iterator[Case]:
-    for group in (_form, _signers, _headers, _bindings, _payloads, _ephemerals, _kems, _tickets):
+    for group in (
+        _form,
+        _signers,
+        _headers,
+        _bindings,
+        _payloads,
+        _ephemerals,
+        _kems,
+        _tickets,
+        _keys,
+    ):
         yield from group()
 
 
@@ -173,5 +183,26 @@ def _tickets() -> Iterator[Case]:
         "of 123 bytes": b64u(unb64u(ticket) + b"\0"),
         "padded": f"{ticket}=",
         "of no bytes": "",
+        "with a plus": f"{ticket[:20]}+{ticket[21:]}",
+        "with stray bits": ticket[:-1] + next_character(ticket[-1]),
     }.items():
         yield _bad(f"a ticket {name}", "R105", reply(payload=answered(ticket=value)))
+
+
+def _keys() -> Iterator[Case]:
+    """Identity keys that are none, at a client that has no pins. Another key signs."""
+    unpinned = {"hello": hello(), "pins": None}
+    point = P256_IDENTITY.jwk
+    for name, jwk in {
+        "off the curve": {**point, "y": b64u(flip(unb64u(point["y"]), 31))},
+        "with a coordinate that is too large": point_jwk(TOO_LARGE),
+    }.items():
+        text = reply(header={"alg": "ES256", "jwk": jwk}, payload=answered(hello()))
+        yield _bad(f"a P-256 identity key {name}", "R83", text, **unpinned)
+    one = b"\1" + bytes(31)
+    jwk = {**IDENTITY.jwk, "x": b64u(one)}
+    signed = reply(header={"jwk": jwk}, payload=answered(hello())).rpartition(".")[0]
+    text = f"{signed}.{b64u(one + bytes(32))}"
+    yield _bad("an identity key of order 1", "R84", text, **unpinned)
+    none = reply(header={"jwk": {**IDENTITY.jwk, "x": b64u(NO_POINT)}}, payload=answered(hello()))
+    yield _bad("an identity key that is no point", "R88", none, **unpinned)

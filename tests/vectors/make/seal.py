@@ -393,6 +393,20 @@ def _responses() -> Iterator[Case]:
         parts[number] = b64u(flip(unb64u(parts[number]), 0))
         name = f"a bit of a response's {part} flipped"
         yield _bad(name, "R28", _dots(*parts), "response")
+    yield from _response_form()
+
+
+def _response_form() -> Iterator[Case]:
+    header, _, iv, ciphertext, tag = _RESPONSE_SEAL.split(".")
+    claims, other = '{"status":204}', fixed("iv of a response", 16)
+    for name, (row, text) in {
+        "four parts": ("R15", _dots(header, "", iv, ciphertext)),
+        "two of them, joined by a comma": ("R15", f"{_RESPONSE_SEAL}, {_RESPONSE_SEAL}"),
+        "an encrypted key": ("R16", _dots(header, "AAAA", iv, ciphertext, tag)),
+        "an iv of 16 bytes": ("R17", jwe(_ANSWER.seal, unb64u(header), claims, other)),
+        "a tag of 12 bytes": ("R18", _dots(header, "", iv, ciphertext, b64u(unb64u(tag)[:12]))),
+    }.items():
+        yield _bad(f"a response's: {name}", row, text, "response")
 
 
 def _answered(name: str, row: str, **changes: object) -> Case:
