@@ -63,7 +63,11 @@ export interface SealedClient {
   operation(): Operation;
   /** Reads the list of sealed routes again. */
   refresh(): Promise<void>;
-  /** For a logout: ends the session, and removes what later pages would have had of it. */
+  /**
+   * For a logout: ends the session, and removes what later pages would have had of it.
+   *
+   * @throws NoAnswer where that could not be removed; for this page it is over
+   */
   forget(): Promise<void>;
 }
 

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { beforeEach, test } from "node:test";
 
-import { Clock, ConfigError } from "../../flask_sealed/js/sealed.js";
+import { Clock, ConfigError, NoAnswer } from "../../flask_sealed/js/sealed.js";
 import { IDBKeyRange, makeIndexedDB } from "./indexeddb.mjs";
 import { AUDIENCE, Server } from "./server.mjs";
 
@@ -10,9 +10,12 @@ const utf8 = (text) => new TextEncoder().encode(text);
 const CARD = { content: utf8('{"cardLast4":"4242"}'), cty: "application/json" };
 const POST = { method: "POST", body: "{}", headers: { "content-type": "application/json" } };
 const { generateKey } = crypto.subtle;
+const later = setTimeout;
 
 globalThis.IDBKeyRange = IDBKeyRange;
 beforeEach(() => {
+  // What the client waits for a store at the most is no reason for the tests not to end.
+  globalThis.setTimeout = (work, time) => (time > 1000 ? later(work, time).unref() : later(work, time));
   globalThis.indexedDB = makeIndexedDB();
   delete crypto.subtle.generateKey;
 });
@@ -240,11 +243,27 @@ test("a kept one with ML-KEM-768 binds the page that takes it", async () => {
   await assert.rejects(api.fetch("/card"), ConfigError);
 });
 
+/** A browser whose store does not answer, and whose seconds are short. */
+function never(store) {
+  store.open = () => ({});
+  globalThis.setTimeout = (work, time) => later(work, time / 1000);
+}
+
+test("what cannot be removed is told, and over for this page", async () => {
+  const { server, page } = await service();
+  const api = await page();
+  never(indexedDB);
+  await assert.rejects(api.forget(), NoAnswer);
+  await api.fetch("/card");
+  assert.equal(server.handshakes().length, 2);
+});
+
 for (const [name, fail] of [
   ["there is none", (store) => delete globalThis.indexedDB],
   ["it may not be used", (store) => (store.open = () => { throw new DOMException("no", "SecurityError"); })],
   ["it does not open", (store) => (store.open = () => { const request = {}; queueMicrotask(() => request.onerror(new Event("error"))); return request; })],
   ["another has made it", (store) => (store.open = () => { const request = { result: { transaction() { throw new DOMException("no", "NotFoundError"); }, close() {} } }; queueMicrotask(() => request.onsuccess()); return request; })],
+  ["it never answers", never],
   ["something else is in it", (store) => (store.rows.get = (key) => (key.startsWith("[") ? { since: "x" } : undefined))],
 ]) {
   test(`a page works without a store: ${name}`, async () => {

@@ -68,7 +68,7 @@ class Client {
     const { list, credentials } = this.#service;
     const request = new Request(list, { credentials });
     const answer = await follow(this.#service, ask(this.#service, request, new URL(list), {}));
-    configured(answer.status === 200, "no list of sealed routes");
+    configured(answer.status === 200, "no list of routes");
     this.#service.route = readRoutes((await answer.json()).routes);
     this.#listedIn = await this.#service.sessions.get();
   }

@@ -94,7 +94,7 @@ export async function sessionFor({ sessions, clock }, { signal, operation }) {
   if (operation) {
     const now = clock.now();
     operation.started ??= now;
-    if (now - operation.started > GIVE_UP) throw new GivenUp("given up: the outcome is unknown");
+    if (now - operation.started > GIVE_UP) throw new GivenUp("the outcome is unknown");
   }
   return session;
 }

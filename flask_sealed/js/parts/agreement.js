@@ -3,7 +3,7 @@ import { answered, readAll, untrusted } from "../core/answers.js";
 import { SLOWEST_REPLY } from "../core/clock.js";
 import { kemKeys, subtle } from "../core/crypto.js";
 import { unb64u } from "../core/encoding.js";
-import { ConfigError, configured } from "../core/errors.js";
+import { ConfigError, configured, NoAnswer } from "../core/errors.js";
 import { inStore } from "../core/store.js";
 import { ECDH, ED25519, ES256, finishHandshake, helloBody, MOST_REPLY, sayHello, X25519 } from "./handshake.js";
 
@@ -99,5 +99,7 @@ export async function remove({ audience, url }, making) {
   await making?.catch(() => {});
   if (!globalThis.indexedDB) return;
   const theirs = IDBKeyRange.bound([audience, url], [audience, url, [[]]]); // lists come after texts
-  await inStore("readwrite", (store) => store.delete(theirs));
+  await inStore("readwrite", (store) => store.delete(theirs)).catch(() => {
+    throw new NoAnswer("not removed");
+  });
 }
