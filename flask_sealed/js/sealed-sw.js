@@ -5,8 +5,16 @@
 //     import { sealedWorker } from "/sealed/client-sw.js";
 //     sealedWorker({ audience: "https://bank.example", pins: ["…", "…"], paths: ["/api/"] });
 
+import { readRoutes } from "./core/routes.js";
 import { connect, Redirected, SealedError } from "./sealed.js";
 
+/** A page of another site has sent a form, or might have. */
+class CrossSite extends SealedError {
+  static name = "CrossSite";
+  static code = "cross-site";
+}
+
+const FOREIGN = "This form was not sent, since it may be of a page of another site (cross-site).";
 const REDIRECTS = new Set([301, 302, 303, 307, 308]);
 
 /**
@@ -27,13 +35,15 @@ export function sealedWorker({ url = self.location.origin, paths = ["/"], prefix
     const isOurs = origin === base.origin && paths.some((path) => pathname.startsWith(path));
     // The client's own modules have to come before it does, and a page's own client has sealed already.
     const isDone = pathname.startsWith(`${prefix}/client`) || event.request.headers.has("sealed");
-    if (isOurs && !isDone) event.respondWith(answer(client, event.request));
+    if (isOurs && !isDone) event.respondWith(answer(client, event.request, `${prefix}/routes`));
   });
 }
 
-async function answer(client, request) {
+async function answer(client, request, list) {
   try {
-    const response = await (await client()).fetch(request);
+    const api = await client();
+    if (mayBeForeign(request) && (await isSealed(api, list, request))) throw new CrossSite("the form may be of another site");
+    const response = await api.fetch(request);
     if (wouldResend(request, response)) throw new Redirected("the content would go on in clear");
     return response;
   } catch (error) {
@@ -41,6 +51,19 @@ async function answer(client, request) {
     // A page is shown why; a script has what `fetch` has where nothing came.
     return request.mode === "navigate" ? page(error) : Response.error();
   }
+}
+
+/**
+ * Whether a page of another site may have sent a form. What is sealed is a request of the worker's own: it would
+ * have all cookies, whatever their `SameSite`, and the `Origin` of a page of this site.
+ */
+function mayBeForeign({ mode, method, referrer }) {
+  return mode === "navigate" && method === "POST" && !referrer.startsWith(`${self.location.origin}/`);
+}
+
+async function isSealed(api, list, { method, url }) {
+  const { routes } = await (await api.fetch(list)).json();
+  return readRoutes(routes)(method, new URL(url).pathname) !== undefined;
 }
 
 /**
@@ -53,10 +76,11 @@ function wouldResend({ method }, { type, status, headers }) {
   return isRedirect && !becomesGet && method !== "GET" && method !== "HEAD";
 }
 
-function page({ code = "unreachable" }) {
+function page(error) {
+  const { code = "unreachable" } = error;
   const headers = { "content-type": "text/plain; charset=utf-8", "cache-control": "no-store" };
-  const text = `The answer could not be opened, so it is not shown (${code}). Please try again.`;
-  return new Response(text, { status: 502, headers });
+  const lost = `The answer could not be opened, so it is not shown (${code}). Please try again.`;
+  return new Response(error instanceof CrossSite ? FOREIGN : lost, { status: 502, headers });
 }
 
 /** One client for all requests; where there was none to be had, the next request tries again. */

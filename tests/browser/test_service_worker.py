@@ -57,6 +57,7 @@ def app(tmp_path: Path) -> Flask:
     app.add_url_rule("/records/moved/<int:code>/<path:to>", "moved", sealed(moved), methods=ways)
     app.add_url_rule("/records/echo", "echo", sealed(echo), methods=[*ways, "GET"])
     app.add_url_rule("/clear", "clear", echo, methods=[*ways, "GET"])
+    app.add_url_rule("/records/open", "open", echo, methods=["POST"])
     app.add_url_rule("/records/live", "live", sealed(live))
     app.add_url_rule("/records/held", "held", sealed(held))
     return app
@@ -215,6 +216,36 @@ def test_a_form_is_not_sent_on_in_clear(clinic: Page, tap: Tap) -> None:
     assert "redirected" in clinic.content()
     assert tap.of("/clear") == []
     check(tap)
+
+
+ELSEWHERE = """<form method="post" action="{action}" enctype="text/plain">
+<input name="a" value="b"></form><script>document.forms[0].submit()</script>"""
+
+
+@pytest.mark.parametrize("policy", ["no-referrer", "unsafe-url"])
+def test_a_form_of_another_site_is_not_sealed(
+    context: BrowserContext, clinic: Page, tap: Tap, url: str, policy: str
+) -> None:
+    """From the worker it would come with all cookies, and as from a page of the service's own."""
+    context.add_cookies([{"name": "who", "value": "ada", "url": url, "sameSite": "Strict"}])
+    evil = context.new_page()
+
+    def post(path: str) -> None:
+        page = ELSEWHERE.format(action=url + path)
+        headers = {"Content-Type": "text/html", "Referrer-Policy": policy}
+        context.route("http://evil.example/", lambda it: it.fulfill(body=page, headers=headers))
+        evil.goto("http://evil.example/")
+        evil.wait_for_url(url + path)
+
+    post("/records/echo")
+    assert "cross-site" in evil.content()
+    assert tap.of("/records/echo") == []
+    # What is not sealed is as it is without a worker.
+    post("/records/open")
+    (came,) = tap.of("/records/open")
+    assert "cross-site" in came
+    assert "who=ada" not in came
+    assert "'a=b" in came
 
 
 def test_a_client_of_the_pages_own_goes_beside_it(clinic: Page, tap: Tap) -> None:
