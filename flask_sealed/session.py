@@ -5,6 +5,7 @@ Nothing of a session is kept here: whatever worker gets a request opens it with 
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -66,6 +67,8 @@ _EMPTY = frozenset((204, 205, 304))
 _TOO_MANY = "this response has more headers than can be sealed; a client takes 64 KiB"
 
 Header = tuple[str, str]
+
+logger = logging.getLogger("flask_sealed")
 
 
 class SessionProfile:
@@ -162,14 +165,21 @@ class SessionProfile:
         ring = self._keyring.ring()
         if len(kid) == TICKET_CHARACTERS:
             session = self._session(kid, ring, now)
-            self._revocations.demand_session(session, now)
-            return session.secret, Proof(session=session)
+            proof = Proof(session=session)
+            self._demand_unrevoked(proof, now)
+            return session.secret, proof
         key = ring.get("psk", kid, now) or self._keyring.look().get("psk", kid, now)
         if key is None or not isinstance(key.material, bytes):
             raise Refused
         proof = Proof(psk=kid)
-        self._revocations.demand_key(proof.binding, now)
+        self._demand_unrevoked(proof, now)
         return key.material, proof
+
+    def _demand_unrevoked(self, proof: Proof, now: int) -> None:
+        if proof.session is not None:
+            self._revocations.demand_session(proof.session, now)
+        else:
+            self._revocations.demand_key(proof.binding, now)
 
     def _session(self, ticket: str, ring: KeyRing, now: int) -> Session:
         with suppress(SessionUnknown):
@@ -232,7 +242,11 @@ class SessionProfile:
         else:
             if window.outside is not None:
                 window.stream(context, response)
-            seal, body = _seal_stream(exchange, message, response)
+            request: Request = context.request
+            # Without the window, which holds the response.
+            asked = request.endpoint, Proof.of(request), window.demands
+            goes_on = partial(self._goes_on, *asked)
+            seal, body = _seal_stream(exchange, message, response, goes_on)
             headers += _stream_headers(content_type)
         if message.status in HIDDEN_STATUSES:
             status = HTTPStatus.OK
@@ -240,6 +254,25 @@ class SessionProfile:
         response.headers = made_of(*headers, *_common(context.request, seal))
         response.direct_passthrough = False
         response.response = body
+
+    def _goes_on(
+        self,
+        endpoint: str | None,
+        proof: Proof | None,
+        demands: tuple[Callable[[int], object], ...],
+    ) -> bool:
+        """Whether a stream goes on: nothing that its request was accepted for has been revoked."""
+        now = self._now()
+        try:
+            if proof is not None:
+                self._demand_unrevoked(proof, now)
+            for demand in demands:
+                demand(now)
+        except Refusal as refusal:
+            sid = None if proof is None else proof.sid
+            logger.info("ended a stream of %s: %s, session %s", endpoint, refusal.code, sid)
+            return False
+        return True
 
     def json_response(self, window: Window, context: Any, value: Any) -> Response:
         """What Flask makes of a dictionary or a list, sealed.
@@ -322,14 +355,17 @@ def _seal(
 
 
 def _seal_stream(
-    exchange: ServerExchange, message: MessageResponse, response: Response
+    exchange: ServerExchange,
+    message: MessageResponse,
+    response: Response,
+    goes_on: Callable[[], bool],
 ) -> tuple[str, Download]:
     try:
         stream = exchange.seal_stream(message, random=os.urandom, length=response.content_length)
     except ValueError:
         raise ConfigError(_TOO_MANY) from None
     live = not response.direct_passthrough  # A file is there already.
-    return stream.seal, Download(response.response, stream, live=live)
+    return stream.seal, Download(response.response, stream, live=live, goes_on=goes_on)
 
 
 def _seal_head(exchange: ServerExchange, message: MessageResponse, length: int | None) -> str:

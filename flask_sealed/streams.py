@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import time
 from collections.abc import Callable, Iterator
 from typing import IO, Any
 
@@ -13,6 +14,8 @@ from .protocol.exchange import SealedStream, StreamOpener
 from .protocol.records import MOST_PLAINTEXT
 
 _PIECE = 64 * 1024
+# How often it is asked whether a response that is being sent may go on, in seconds.
+_ASK = 1.0
 
 
 class Upload(io.RawIOBase):
@@ -75,14 +78,20 @@ class Download:
     :param iterable: the pieces, of bytes or text, as the application makes them.
     :param sealing: seals them.
     :param live: whether each piece is sent at once; else they are made full records.
+    :param goes_on: whether what comes may still be sent, asked once a second at most. Where not,
+        the stream ends without its final record: to its client it was cut.
     """
 
-    def __init__(self, iterable: Any, sealing: SealedStream, *, live: bool) -> None:
+    def __init__(
+        self, iterable: Any, sealing: SealedStream, *, live: bool, goes_on: Callable[[], bool]
+    ) -> None:
         self._iterable = iterable
         self._iterator: Iterator[Any] = iter(iterable)
         self._records = sealing.records
         self._head = sealing.head
         self._live = live
+        self._goes_on = goes_on
+        self._ask = time.monotonic() + _ASK
         self._ended = False
 
     def __iter__(self) -> Download:
@@ -100,8 +109,17 @@ class Download:
         piece = self._next()
         if not piece:
             return self._records.finish()
+        if not self._may_go_on():
+            raise StopIteration
         self._ended = False
         return self._records.seal(piece)
+
+    def _may_go_on(self) -> bool:
+        moment = time.monotonic()
+        if moment < self._ask:
+            return True
+        self._ask = moment + _ASK
+        return self._goes_on()
 
     def _next(self) -> bytes:
         """The next content; no bytes at the end."""

@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable
+from functools import partial
 from hmac import compare_digest
 from types import SimpleNamespace
 from typing import Any
@@ -195,7 +196,7 @@ def _demand_bound(claims: Claims) -> None:
         binding = proof.binding
     else:
         _demand_allowed(context.app, request, settings)
-    _demand_not_revoked(context.app, binding, claims)
+    _demand_not_revoked(context.app, request, binding, claims)
 
 
 def _demand_allowed(app: Flask, request: Request, settings: Settings) -> None:
@@ -215,11 +216,16 @@ def _is_in_clear(app: Flask, request: Request) -> bool:
     return app.config["JWT_HEADER_NAME"] in request.headers
 
 
-def _demand_not_revoked(app: Flask, binding: str | None, claims: Claims) -> None:
+def _demand_not_revoked(app: Flask, request: Request, binding: str | None, claims: Claims) -> None:
     side: Any = app.extensions["sealed"]
-    if side.revocations is not None:
-        subject = claims.get(app.config["JWT_IDENTITY_CLAIM"])
-        side.revocations.demand_token(binding, subject, claims.get("iat"), side.now())
+    if side.revocations is None:
+        return
+    subject = claims.get(app.config["JWT_IDENTITY_CLAIM"])
+    demand = partial(side.revocations.demand_token, binding, subject, claims.get("iat"))
+    demand(side.now())
+    window = Window.of(request)
+    if window is not None:
+        window.demands += (demand,)
 
 
 def _proves(proof: Proof, cnf: object) -> bool:

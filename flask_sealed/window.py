@@ -153,6 +153,9 @@ class Window:
     clear = False
     #: What has to be done before the view, as soon as its request is there.
     owed: tuple[Callable[[], object], ...] = ()
+    #: What the request was accepted for, beside its seal: each raises a refusal where that is no
+    #: more so at some time, in seconds since 1970.
+    demands: tuple[Callable[[int], object], ...] = ()
     #: Whether exceptions leave without their text.
     mask = False
     _holds: Inside | None = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from flask_jwt_extended import (
 
 from flask_sealed import (
     ConfigError,
+    Refusal,
     Sealed,
     TokenUnbound,
     Unavailable,
@@ -55,6 +56,14 @@ def me() -> Any:
     return {"user": get_jwt_identity()}
 
 
+def live(ended: list[str]) -> Iterator[bytes]:
+    try:
+        while True:
+            yield b"on air"
+    finally:
+        ended.append("ended")
+
+
 def logout() -> Any:
     current.revoke()
     return {"bye": get_jwt_identity()}
@@ -86,6 +95,9 @@ def worker(tmp_path: Path) -> Worker:
         mine = jwt_required()(me)
         app.add_url_rule("/me", "me", sealed(mine))
         app.add_url_rule("/refresh", "refresh", sealed(jwt_required(refresh=True)(me)))
+        ended = app.extensions["ended"] = []
+        app.add_url_rule("/live", "live", sealed(jwt_required()(lambda: live(ended))))
+        app.add_url_rule("/live/open", "live_open", sealed(lambda: live([])))
         bye = sealed(jwt_required()(logout))
         app.add_url_rule("/logout", "logout", bye, methods=["POST"])
         app.add_url_rule("/plain", "plain", mine)
@@ -230,6 +242,45 @@ def test_logout(apps: list[Flask], caller: SealedCaller) -> None:
     again = caller.post("/login").json()
     assert again["binding"] == given["binding"]
     assert caller.get("/refresh", headers=bearer(again["refresh"])).status == 200
+
+
+@pytest.mark.parametrize("kind", ["session", "key", "user"])
+def test_a_stream_ends_with_what_it_was_opened_for(
+    apps: list[Flask], caller: SealedCaller, ticks: Ticks, kind: str
+) -> None:
+    given = caller.post("/login").json()
+    stream = caller.get("/live", headers=bearer(given["access"])).stream()
+    others = SealedCaller(FlaskWire(apps[0]), audience=AUDIENCE).get("/live/open").stream()
+    assert next(stream) == next(others) == b"on air"
+    names = {"session": given["sid"], "key": given["binding"], "user": "ada"}
+    revoke_in(apps[1], **{kind: names[kind]})
+    ticks.now += 0.99
+    assert next(stream) == b"on air"
+    ticks.now += 0.01
+    # What comes then is no end.
+    with pytest.raises(Refusal):
+        next(stream)
+    assert [next(others) for _ in range(9)] == [b"on air"] * 9
+    assert apps[0].extensions["ended"] == ["ended"]
+
+
+def test_streams_ask_as_seldom_as_requests_do(
+    apps: list[Flask], caller: SealedCaller, ticks: Ticks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    streams = [caller.get("/live/open").stream() for _ in range(5)]
+    monkeypatch.setattr(apps[0].extensions["sealed"].revocations, "_store", store := Store())
+    for seconds in range(1, 4):
+        ticks.now += 1
+        for stream in streams * 3:
+            assert next(stream) == b"on air"
+        assert store.calls == seconds
+    store.down = True
+    ticks.now += TOLERANCE - 0.1
+    assert [next(stream) for stream in streams] == [b"on air"] * 5
+    ticks.now += 1
+    for stream in streams:
+        with pytest.raises(Refusal):
+            next(stream)
 
 
 def test_a_pre_shared_key(worker: Worker, tmp_path: Path) -> None:
