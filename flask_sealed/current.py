@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from flask import has_request_context, request
 
 from .errors import ConfigError
@@ -47,17 +49,20 @@ class _Current:
         proof = self._proof()
         return proof is not None and proof.session is not None and proof.session.kem
 
-    def revoke(self) -> None:
+    def revoke(self, *, lasts: float | timedelta | None = None) -> None:
         """End this session, and refuse all tokens that were bound to this client so far: what a
         logout calls. The client can make a new session, and log in again, with the same key.
 
-        :raises ConfigError: where no seal came with the request.
+        :param lasts: for how long tokens are refused, in seconds: longer than any token lasts that
+            was made before. Where left out, 31 days, or a day more than the settings of
+            flask-jwt-extended let a token last.
+        :raises ConfigError: where no seal came with the request, or for less than a second.
         :raises Unavailable: where the store cannot keep it.
         """
         proof = self._proof()
         if proof is None:
             raise ConfigError("this request came with no seal, so there is no session to revoke")
-        revoke_proof(proof)
+        revoke_proof(proof, lasts)
 
     def _proof(self) -> Proof | None:
         return Proof.of(request) if has_request_context() else None

@@ -36,6 +36,11 @@ TOLERANCE = 60.0
 # How long after a failure the store is asked again, in seconds.
 _RETRY = 5.0
 
+_DAY = 24 * 3600
+# Tokens that never end are refused for a hundred years.
+_ALWAYS = 100 * 365 * _DAY
+_TOKENS = ("ACCESS", "REFRESH")
+
 logger = logging.getLogger("flask_sealed")
 
 
@@ -153,7 +158,7 @@ def revoke(
     session: str | None = None,
     key: str | None = None,
     user: object = None,
-    lasts: float | timedelta = LASTS,
+    lasts: float | timedelta | None = None,
 ) -> None:
     """Revoke a session, a client's key, or all tokens of a user, in every worker within a second.
 
@@ -162,11 +167,12 @@ def revoke(
         client end, it gets no new one, and its tokens are worth nothing.
     :param user: the subject of tokens: those that were made so far are refused.
     :param lasts: for how long a key or a user's tokens are refused, in seconds: longer than any
-        token lasts that was made before. 31 days where left out.
+        token lasts that was made before. Where left out, 31 days, or a day more than the settings
+        of flask-jwt-extended let a token last.
     :raises ConfigError: where there is nothing to revoke, or nothing that could be.
     :raises Unavailable: where the store cannot keep it.
     """
-    seconds = int(lasts.total_seconds() if isinstance(lasts, timedelta) else lasts)
+    seconds = _seconds(lasts)
     given: tuple[tuple[Kind, object], ...] = (("key", key), ("user", user))
     named = [(kind, name) for kind, name in given if name is not None]
     if (not named and session is None) or seconds < 1:
@@ -181,17 +187,41 @@ def revoke(
     revocations.revoke(*found, now=now)
 
 
-def revoke_proof(proof: Proof) -> None:
+def revoke_proof(proof: Proof, lasts: float | timedelta | None = None) -> None:
     """Revoke the session of a request, and the tokens that were bound to its key so far.
 
+    :param lasts: for how long the tokens are refused, as for :func:`revoke`.
+    :raises ConfigError: where that is less than a second.
     :raises Unavailable: where the store cannot keep it.
     """
     revocations, now = _here()
-    found = [_revocation("tokens", proof.binding, now, LASTS)]
+    seconds = _seconds(lasts)
+    if seconds < 1:
+        raise ConfigError("write for how long tokens are refused: lasts=…, 1 second or more")
+    found = [_revocation("tokens", proof.binding, now, seconds)]
     if proof.session is not None:
-        lasts = proof.session.exp - now + CLOCKS
-        found.append(_revocation("session", proof.session.sid, now, lasts))
+        left = proof.session.exp - now + CLOCKS
+        found.append(_revocation("session", proof.session.sid, now, left))
     revocations.revoke(*found, now=now)
+
+
+def _seconds(lasts: float | timedelta | None) -> int:
+    if lasts is None:
+        made = (current_app.config.get(f"JWT_{kind}_TOKEN_EXPIRES") for kind in _TOKENS)
+        return max(LASTS, *map(_expires, made))
+    return int(lasts.total_seconds() if isinstance(lasts, timedelta) else lasts)
+
+
+def _expires(setting: object) -> int:
+    """When a token is surely over, in seconds, by a setting of flask-jwt-extended."""
+    if setting is None:
+        return 0
+    if isinstance(setting, timedelta):
+        return int(setting.total_seconds()) + _DAY
+    if type(setting) is int:
+        return setting + _DAY
+    # `False` is never; and of other kinds, such as dateutil's, nobody knows how long they are.
+    return _ALWAYS
 
 
 def _revocation(kind: Kind, name: str, now: int, lasts: int) -> Revocation:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from flask import Flask
+from flask import Flask, request
 from flask_jwt_extended import (
     JWTManager,
     create_access_token,
@@ -40,6 +40,7 @@ from .clock import Ticks
 from .conftest import AUDIENCE
 from .driver import FlaskWire, SealedCaller
 
+DAY = 24 * 3600
 PSK = ("ledger", os.urandom(32))
 
 
@@ -65,7 +66,8 @@ def live(ended: list[str]) -> Iterator[bytes]:
 
 
 def logout() -> Any:
-    current.revoke()
+    days = request.args.get("days", type=int)
+    current.revoke(lasts=days and timedelta(days=days))
     return {"bye": get_jwt_identity()}
 
 
@@ -305,6 +307,35 @@ def test_what_is_revoked_lasts_as_long_as_it_is_told(
     side.clock = lambda: time.time() + 21
     caller.clock.server_time = side.now  # type: ignore[method-assign]
     assert caller.get("/me", headers=bearer(given["access"])).status == 200
+
+
+@pytest.mark.parametrize("expires", [timedelta(days=90), 90 * DAY, False])
+@pytest.mark.parametrize("undone", ["logout", "user"])
+def test_what_is_revoked_lasts_longer_than_the_tokens_that_an_application_makes(
+    worker: Worker, expires: object, undone: str
+) -> None:
+    app = worker(JWT_REFRESH_TOKEN_EXPIRES=expires)
+    caller = SealedCaller(FlaskWire(app), audience=AUDIENCE)
+    given = caller.post("/login").json()
+    if undone == "logout":
+        assert caller.post("/logout", headers=bearer(given["access"])).status == 200
+    else:
+        revoke_in(app, user="ada")
+    side = app.extensions["sealed"]
+    for days, status in ((89, 401), (100 if expires else 3000, 200 if expires else 401)):
+        side.clock = lambda days=days: time.time() + days * DAY
+        later = SealedCaller(FlaskWire(app), audience=AUDIENCE, binding=caller.binding)
+        assert later.get("/refresh", headers=bearer(given["refresh"])).status == status
+
+
+def test_a_logout_lasts_as_long_as_it_is_told(worker: Worker) -> None:
+    app = worker()
+    caller = SealedCaller(FlaskWire(app), audience=AUDIENCE)
+    given = caller.post("/login").json()
+    assert caller.post("/logout?days=365", headers=bearer(given["access"])).status == 200
+    app.extensions["sealed"].clock = lambda: time.time() + 364 * DAY
+    later = SealedCaller(FlaskWire(app), audience=AUDIENCE, binding=caller.binding)
+    assert later.get("/refresh", headers=bearer(given["refresh"])).status == 401
 
 
 @pytest.mark.parametrize(

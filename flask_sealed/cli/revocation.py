@@ -8,11 +8,8 @@ import click
 from flask import current_app
 
 from ..errors import ConfigError, Unavailable
-from ..protocol.revocation import LASTS
 from ..revocation import revoke as revoke_here
 from .group import cli, server_side
-
-_DAYS = LASTS // (24 * 3600)
 
 
 @cli.command()
@@ -22,11 +19,10 @@ _DAYS = LASTS // (24 * 3600)
 @click.option(
     "--days",
     type=click.FloatRange(min=0, min_open=True),
-    default=_DAYS,
-    show_default=True,
-    help="For how long a key or a user's tokens are refused: longer than any token lasts.",
+    help="For how long a key or a user's tokens are refused: longer than any token lasts. Where"
+    " left out, 31, or more where the application's settings let a token last longer.",
 )
-def revoke(session: str | None, key: str | None, user: str | None, days: float) -> None:
+def revoke(session: str | None, key: str | None, user: str | None, days: float | None) -> None:
     """Revoke a session, a client's key with all its sessions and tokens, or a user's tokens.
 
     Every worker refuses it within a second.
@@ -41,8 +37,9 @@ def revoke(session: str | None, key: str | None, user: str | None, days: float) 
         raise click.ClickException(
             "this application has no `JWTManager(app)`, so Flask-Sealed knows no user's tokens"
         )
+    lasts = None if days is None else timedelta(days=days)
     try:
-        revoke_here(session=session, key=key, user=user, lasts=timedelta(days=days))
+        revoke_here(session=session, key=key, user=user, lasts=lasts)
     except (ConfigError, Unavailable) as error:
         raise click.ClickException(str(error)) from None
     click.echo("Revoked: every worker refuses it within a second.", err=True)
