@@ -188,7 +188,7 @@ class HttpWire:
     :param timeout: how long the server may take for anything, in seconds.
     """
 
-    def __init__(self, base: str, *, timeout: float = 30) -> None:
+    def __init__(self, base: str, *, timeout: float = 120) -> None:
         self._host = base.removeprefix("http://")
         self._timeout = timeout
 

@@ -16,7 +16,9 @@ from types import TracebackType
 
 import redis
 
-_START_SECONDS = 10
+from .ports import free_port
+
+_START_SECONDS = 60
 
 
 class RedisServer:
@@ -27,7 +29,7 @@ class RedisServer:
 
     def __init__(self, folder: Path, *options: str) -> None:
         self.folder = folder
-        self.port = _free_port()
+        self.port = free_port()
         self._options = options
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -67,7 +69,7 @@ class RedisServer:
         """End it without a chance to write anything."""
         self.signal(signal.SIGKILL)
         if self._process is not None:
-            self._process.wait(10)
+            self._process.wait(60)
             self._process = None
 
     def signal(self, number: int) -> None:
@@ -124,13 +126,3 @@ def standing() -> Iterator[RedisServer]:
         RedisServer(Path(folder)) as server,
     ):
         yield server
-
-
-def _free_port() -> int:
-    """One that a node of a cluster can have: it needs the one 10 000 above as well."""
-    while True:
-        with socket.socket() as listener:
-            listener.bind(("127.0.0.1", 0))
-            port: int = listener.getsockname()[1]
-        if port <= 55_535:
-            return port

@@ -7,7 +7,6 @@ import re
 import shlex
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -22,12 +21,14 @@ from pathlib import Path
 
 from packaging.requirements import Requirement
 
+from ..ports import free_port
+
 REPOSITORY = Path(__file__).parents[2]
 
 # Pages say where `flask run` listens; a free port stands in for it.
 _WRITTEN = "127.0.0.1:5000"
 _FOREIGN = ("FLASK_", "GIT_", "MAKE", "MFLAGS", "PYTEST_", "SEALED_")
-_COMMAND_SECONDS = 60
+_COMMAND_SECONDS = 180
 _START_SECONDS = 180
 
 
@@ -46,7 +47,7 @@ class Shell:
         self._state = Path(tempfile.mkdtemp(prefix="sealed-docs-"))
         self.folder = self._state / "folder"
         self.folder.mkdir()
-        self._port = _free_port()
+        self._port = free_port()
         self._status = 0
         self._server: subprocess.Popen[bytes] | None = None
         self.environment = {
@@ -211,7 +212,7 @@ class Shell:
         for number in (signal.SIGTERM, signal.SIGKILL):
             try:
                 os.killpg(server.pid, number)
-                server.wait(10)
+                server.wait(60)
             except ProcessLookupError:
                 break
             except subprocess.TimeoutExpired:
@@ -243,17 +244,10 @@ def _compare(command: str, shown: str, output: str) -> None:
 def _status(port: int) -> int | None:
     """The status that the page at / has, if anything answers."""
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=5) as response:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=60) as response:
             return int(response.status)
     except urllib.error.HTTPError as error:
         error.close()
         return error.code
     except OSError:
         return None
-
-
-def _free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-        return port

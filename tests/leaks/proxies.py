@@ -23,8 +23,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
+from ..ports import free_port
 from ..servers import process
-from ..servers.process import Server, free_port
+from ..servers.process import Server
 from .lab import LOG, running
 
 # `make test` sets it up beside everything else: its packages do not agree with the tests' own.

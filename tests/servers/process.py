@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -15,13 +14,15 @@ from dataclasses import dataclass, field
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 
+from ..ports import free_port
+
 ROOT = Path(__file__).parents[2]
 APP = "tests.servers.app"
 FACTORY = "create_app"
 #: How long a server may take to start, in seconds.
-START = 30
+START = 120
 #: How long it may take to end before it is killed, in seconds.
-END = 10
+END = 60
 
 
 @dataclass
@@ -71,13 +72,6 @@ def memory(pid: int, name: str = "VmRSS") -> int:
         if line.startswith(f"{name}:"):
             return int(line.split()[1]) * 1024
     raise LookupError(name)
-
-
-def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        port: int = sock.getsockname()[1]
-        return port
 
 
 @contextmanager

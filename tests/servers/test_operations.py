@@ -10,9 +10,10 @@ from pathlib import Path
 
 from flask_sealed.protocol.flow import Send
 
+from ..ports import free_port
 from . import process
 from .conftest import Service, Start, pins, settings
-from .process import Server, free_port
+from .process import Server
 
 PAGE = Path(__file__).parents[2] / "docs" / "operations.rst"
 # What else a configuration has to say where nginx is no service of the machine.

@@ -56,7 +56,7 @@ def test_a_redis_that_is_killed_and_comes_back(
     # before what is revoked.
     assert {caller.deliver(attempt.send).status for _ in range(8)} == {503}
     assert caller.deliver(caller.prepare(TRANSFER, b"{}").send).status == 503
-    safe, end = caller.prepare(Request(method="GET", target="/what")).send, time.monotonic() + 10
+    safe, end = caller.prepare(Request(method="GET", target="/what")).send, time.monotonic() + 60
     while caller.deliver(safe).status != 200:
         assert time.monotonic() < end
     redis.start()
@@ -64,7 +64,7 @@ def test_a_redis_that_is_killed_and_comes_back(
     assert {caller.deliver(attempt.send).status for _ in range(8)} == {503}
     redis.age()
     # A worker that had not heard from it asks it again within a second.
-    end = time.monotonic() + 10
+    end = time.monotonic() + 60
     while caller.deliver(caller.prepare(TRANSFER, b'{"amount": 2}').send).status != 200:
         assert time.monotonic() < end
     assert len(server.notes("transfers")) == 2
