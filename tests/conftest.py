@@ -18,12 +18,14 @@ from flask_sealed.protocol.rotation import new_ring
 
 from .clock import Ticks
 from .driver import FlaskWire, SealedCaller
+from .patience import wait_long
 from .peer import Peer
 from .redis_server import RedisServer, standing
 
 # A machine that is busy with something else makes no test fail.
 settings.register_profile("unhurried", deadline=None)
 settings.load_profile("unhurried")
+wait_long()
 
 MakeApp = Callable[..., Flask]
 MakeCaller = Callable[..., SealedCaller]

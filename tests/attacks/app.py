@@ -27,6 +27,7 @@ from werkzeug.middleware.dispatcher import DispatcherMiddleware
 
 from flask_sealed import Sealed, sealed
 
+from ..patience import wait_long
 from ..servers.app import note
 
 TWIN = "/twin"
@@ -44,6 +45,7 @@ _kept: list[bytes] = []
 
 def create_app() -> Flask:
     """The sealed application, with the twin below it."""
+    wait_long()
     app = _make("tests.attacks.sealed")
     app.config.update(json.loads(os.environ["SEALED_TEST_SETTINGS"]))
     Sealed(app)

@@ -2,7 +2,8 @@
 
 It is configured by the environment, since it starts in processes of its own:
 ``SEALED_TEST_SETTINGS`` is the JSON text of its settings, ``SEALED_TEST_FOLDER`` a folder that it
-shares with the test, and ``SEALED_TEST_PLAIN`` leaves all sealing out.
+shares with the test, ``SEALED_TEST_PLAIN`` leaves all sealing out, and with ``SEALED_TEST_HASTY``
+stores are waited for no longer than in production.
 """
 
 from __future__ import annotations
@@ -20,13 +21,17 @@ from flask_jwt_extended import JWTManager, create_access_token, get_jwt_identity
 
 from flask_sealed import Sealed, sealed
 
+from ..patience import wait_long
+
 BLOCK = 64 * 1024
 #: How long a view waits for the test, in seconds.
-PATIENCE = 20
+PATIENCE = 180
 ANY = ["GET", "HEAD", "POST", "PUT", "DELETE", "PATCH"]
 
 
 def create_app() -> Flask:
+    if "SEALED_TEST_HASTY" not in os.environ:
+        wait_long()
     folder = Path(os.environ["SEALED_TEST_FOLDER"])
     app = Flask(__name__, instance_path=str(folder))
     # Paths reach the views as they came.

@@ -24,7 +24,7 @@ _names = count()
 Open = Callable[[], RevocationStore]
 
 
-def one(name: str, *, kind: Kind = "user", exp: int = NOW + 1000) -> Revocation:
+def one(name: str, *, kind: Kind = "user", exp: int = NOW + 100_000) -> Revocation:
     return Revocation(kind=kind, name=name, at=NOW, exp=exp)
 
 

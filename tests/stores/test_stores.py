@@ -146,7 +146,7 @@ def test_of_many_threads_one_is_first(store: ReplayStore) -> None:
     start = Barrier(8)
 
     def attempts(_: int) -> list[bool]:
-        start.wait(10)
+        start.wait(60)
         return [store.add(bytes([n]) * 16, since=LATER, now=LATER + n) for n in range(20)]
 
     with ThreadPoolExecutor(8) as pool:
