@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json as jsonlib
+import os
+import signal
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 
@@ -25,6 +28,7 @@ TRANSFER = Request(method="POST", target="/transfer", content_type="application/
 BODY = b'{"to": "bob", "amount": 1}'
 
 Notes = Callable[[str], list[str]]
+T = TypeVar("T")
 
 
 class Plain:
@@ -96,10 +100,43 @@ def twin_log_in(twin: Plain, user: str = "ada") -> dict[str, str]:
     return bearer(twin.post("/login", json={"user": user}).json()["access"])
 
 
+def at_each_worker(server: Server, send: Callable[[], tuple[Outer, T]]) -> dict[int, T]:
+    """Send until each worker has answered: what came of it, by worker. One that has answered is
+    held, so that the next must take it."""
+    had: dict[int, T] = {}
+    try:
+        while others := set(server.workers()) - set(had):
+            outer, answer = send()
+            worker = int(outer.head.headers["server-worker"])
+            assert worker in others
+            had[worker] = answer
+            os.kill(worker, signal.SIGSTOP)
+            # Until then it could still take what comes next.
+            while _state(worker) != "T":
+                time.sleep(0.001)
+    finally:
+        for worker in had:
+            os.kill(worker, signal.SIGCONT)
+    return had
+
+
+def _state(pid: int) -> str:
+    """As in ``proc_pid_stat(5)``."""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0]
+
+
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """All of its workers have begun, so that none grows or comes while it is attacked."""
     folder = tmp_path_factory.mktemp("attacks")
     with process.gunicorn(folder, settings(folder), app=APP) as running:
+        caller = Service(running, pins(folder)).caller()
+
+        def greet() -> tuple[Outer, int]:
+            status = caller.post("/transfer", json={}).status
+            return caller.raw, status
+
+        assert set(at_each_worker(running, greet).values()) == {200}
         yield running
 
 

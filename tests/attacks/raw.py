@@ -12,7 +12,7 @@ from flask_sealed.protocol.flow import Send
 from ..servers.process import Server
 
 #: How long a server may take for anything, in seconds.
-PATIENCE = 10
+PATIENCE = 60
 CHUNKED = "Transfer-Encoding: chunked"
 # How long it may be before the next answer on a connection, in seconds.
 _QUIET = 0.2

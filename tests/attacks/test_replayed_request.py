@@ -13,8 +13,8 @@ import time
 
 import pytest
 
-from ..driver import Attempt, SealedCaller
-from .conftest import BODY, TRANSFER, Bank, set_clock
+from ..driver import Attempt, Outer, SealedCaller
+from .conftest import BODY, TRANSFER, Bank, at_each_worker, set_clock
 from .middlebox import Middlebox
 
 SENT = '["POST", "/transfer?", {"to": "bob", "amount": 1}]'
@@ -28,29 +28,17 @@ def capture(caller: SealedCaller) -> Attempt:
 
 def replay(bank: Bank, attempt: Attempt, times: int = 4) -> set[int]:
     """Send it again and again: the statuses inside the seals, 0 for an answer in clear."""
-    return {_send_again(bank, attempt)[0] for _ in range(times)}
+    return {_send_again(bank, attempt)[1] for _ in range(times)}
 
 
 def replay_at_each_worker(bank: Bank, attempt: Attempt) -> dict[int, int]:
-    """Likewise, and each worker gets it: its status by worker. One that has had it is held, so
-    that the next must take it."""
-    had: dict[int, int] = {}
-    try:
-        while others := set(bank.server.workers()) - set(had):
-            status, worker = _send_again(bank, attempt)
-            assert worker in others
-            had[worker] = status
-            os.kill(worker, signal.SIGSTOP)
-    finally:
-        for worker in had:
-            os.kill(worker, signal.SIGCONT)
-    return had
+    """Likewise, and each worker gets it: its status by worker."""
+    return at_each_worker(bank.server, lambda: _send_again(bank, attempt))
 
 
-def _send_again(bank: Bank, attempt: Attempt) -> tuple[int, int]:
+def _send_again(bank: Bank, attempt: Attempt) -> tuple[Outer, int]:
     outer = bank.wire.send(attempt.send)
-    worker = int(outer.head.headers["server-worker"])
-    return (attempt.open(outer)[0].status if "sealed" in outer.head.headers else 0), worker
+    return outer, (attempt.open(outer)[0].status if "sealed" in outer.head.headers else 0)
 
 
 def test_at_the_same_worker_and_at_others(bank: Bank) -> None:
@@ -63,7 +51,7 @@ def test_after_a_restart(bank: Bank) -> None:
     attempt = capture(bank.caller())
     before = set(bank.server.workers())
     os.kill(bank.server.pid, signal.SIGHUP)
-    end = time.monotonic() + 20
+    end = time.monotonic() + 60
     while before & set(bank.server.workers()):
         assert time.monotonic() < end
         time.sleep(0.02)
@@ -74,7 +62,7 @@ def test_after_a_restart(bank: Bank) -> None:
 
 
 @pytest.mark.parametrize(
-    ("later", "status"), [(55, 409), (62, 400), (250, 400), (310, 400), (100_000, 0)]
+    ("later", "status"), [(30, 409), (62, 400), (250, 400), (310, 400), (100_000, 0)]
 )
 def test_later(bank: Bank, later: int, status: int) -> None:
     """Within the window, after it, after the operation is forgotten, and after the session."""
