@@ -36,6 +36,7 @@ from examples.bank.api import api
 from flask_sealed import Sealed, sealed
 from flask_sealed.window import Window
 
+from .hooks import wait_for_others
 from .sdks import REMEDIES, SDKS, nothing
 
 #: What each view is made into, by what its path begins with.
@@ -72,6 +73,7 @@ def create_app() -> Flask:
 
     @app.get("/flush")
     def flush_all() -> str:
+        wait_for_others()
         flush()
         return "flushed"
 
@@ -80,7 +82,8 @@ def create_app() -> Flask:
 
 def add_bank(app: Flask) -> None:
     """All that the bank consists of, in its own order."""
-    ledger._SIGN_OF_LIFE = 1  # Who watches no more is noticed sooner, and the server can end.
+    # Who watches no more is noticed sooner, and the server can end.
+    ledger._LOOK, ledger._SIGN_OF_LIFE = 0.05, 1
     keys.provide(app)
     db.init_app(app)
     auth.init_app(app)

@@ -20,7 +20,7 @@ CALLERS = ("httpx", "browser")
 #: Makes a client that seals as the views below a path ask for it.
 MakeClient = Callable[[str], httpx.Client]
 #: For an answer, in seconds.
-PATIENCE = 30
+PATIENCE = 180
 #: The key of all Level 3 views of the lab.
 LEVEL3 = Peer(os.urandom(32))
 _JSON = "application/json"
@@ -64,6 +64,7 @@ def calling_by_page(base: str, pins: tuple[bytes, ...], page: Page) -> MakeClien
 
     :param page: it is loaded from the server.
     """
+    page.set_default_timeout(1000 * PATIENCE)
     page.goto(f"{base}/plain/ready")
     key = base64.b64encode(LEVEL3.secret).decode()
     shown = [b64u_encode(pin) for pin in pins]

@@ -15,6 +15,7 @@ from playwright.sync_api import Page
 from ..servers import process
 from ..servers.conftest import pins, settings
 from ..servers.process import Server
+from . import hooks
 from .app import PATHS
 from .callers import (
     CALLERS,
@@ -54,7 +55,10 @@ def running(folder: Path, sdk: str = "", sink: str = "") -> AbstractContextManag
         settings(folder, SEALED_LEVEL3_KEY=LEVEL3.secret.hex()),
         workers=1,
         kind="gthread",
-        arguments=["--access-logfile=-", f"--access-logformat={ACCESS}"],
+        arguments=[
+            *("--access-logfile=-", f"--access-logformat={ACCESS}"),
+            f"--config=python:{hooks.__name__}",
+        ],
         environ=environ,
         app=APP,
     )
@@ -73,6 +77,10 @@ def _ddtrace(sink: str, *, replay: bool) -> dict[str, str]:
         "TRACE_HEADER_TAGS": "x-note,authorization,x-receipt",
         "INSTRUMENTATION_TELEMETRY_ENABLED": "false",
         "REMOTE_CONFIGURATION_ENABLED": "false",
+        # What it cannot capture or send in time it leaves out.
+        "DYNAMIC_INSTRUMENTATION_CAPTURE_TIMEOUT_MS": "60000",
+        "APPSEC_WAF_TIMEOUT": "60000",
+        "TRACE_AGENT_TIMEOUT_SECONDS": "60",
     }
     environ = {f"DD_{name}": value for name, value in options.items()}
     return environ | {"PYTHONPATH": str(Path(spec.origin).parent / "bootstrap")}

@@ -5,7 +5,7 @@ import { connect } from "/sealed/client.js";
 
 const TYPE = "sealed-content-type";
 const JSON_TYPE = "application/json";
-const PATIENCE = 20_000; // milliseconds
+const PATIENCE = 120_000; // milliseconds
 
 const bytes = (text) => Uint8Array.from(atob(text), (character) => character.charCodeAt(0));
 

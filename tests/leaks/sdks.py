@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable
 from functools import partial
 from http.client import HTTPConnection
@@ -12,6 +13,8 @@ from flask import Flask, Response, request
 
 Flush = Callable[[], object]
 Install = Callable[[Flask, str], Flush]
+#: How long anything may take until what was collected has been sent, in seconds.
+SECONDS = 60
 
 
 def nothing(app: Flask, sink: str) -> Flush:
@@ -30,8 +33,10 @@ def sentry(app: Flask, sink: str) -> Flush:
         traces_sample_rate=1.0,
         enable_logs=True,
         auto_enabling_integrations=True,
+        transport_queue_size=1000,
+        shutdown_timeout=SECONDS,
     )
-    return lambda: sentry_sdk.flush(5)
+    return lambda: sentry_sdk.flush(SECONDS)
 
 
 def elastic(app: Flask, sink: str, *, variables: str = "all", log_stacks: bool = True) -> Flush:
@@ -51,10 +56,24 @@ def elastic(app: Flask, sink: str, *, variables: str = "all", log_stacks: bool =
         "AUTO_LOG_STACKS": log_stacks,
         "CLOUD_PROVIDER": "none",
         "SANITIZE_FIELD_NAMES": [],
+        "SERVER_TIMEOUT": f"{SECONDS}s",
+        "API_REQUEST_TIME": f"{SECONDS}s",
     }
     apm = ElasticAPM(app)
     app.logger.addHandler(LoggingHandler(client=apm.client))
-    return lambda: apm.client._transport.flush()
+
+    def flush() -> None:
+        # Its own may return at the end of an earlier one, which each exception asks for, and leave
+        # the rest to be lost. What sends ends when all is sent; and then begins anew.
+        transport = apm.client._transport
+        thread = transport._thread
+        transport.queue("close", None)
+        thread.join(SECONDS)
+        assert not thread.is_alive()
+        transport._thread = None
+        transport.start_thread(os.getpid())
+
+    return flush
 
 
 def rollbar(app: Flask, sink: str) -> Flush:
@@ -63,7 +82,13 @@ def rollbar(app: Flask, sink: str) -> Flush:
     from rollbar.logger import RollbarHandler
 
     contrib.init(
-        app, "token", "lab", endpoint=f"{sink}/api/1/", handler="blocking", scrub_fields=[]
+        app,
+        "token",
+        "lab",
+        endpoint=f"{sink}/api/1/",
+        handler="blocking",
+        scrub_fields=[],
+        timeout=SECONDS,
     )
     app.logger.addHandler(RollbarHandler(access_token="token", environment="lab"))
     return lambda: client.wait()
@@ -98,11 +123,12 @@ def opentelemetry(app: Flask, sink: str) -> Flush:
     from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
     provider = TracerProvider()
-    provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(endpoint=f"{sink}/v1/traces")))
+    spans = OTLPSpanExporter(endpoint=f"{sink}/v1/traces", timeout=SECONDS)
+    provider.add_span_processor(BatchSpanProcessor(spans))
     trace.set_tracer_provider(provider)
     logs = LoggerProvider()
     logs.add_log_record_processor(
-        BatchLogRecordProcessor(OTLPLogExporter(endpoint=f"{sink}/v1/logs"))
+        BatchLogRecordProcessor(OTLPLogExporter(endpoint=f"{sink}/v1/logs", timeout=SECONDS))
     )
     app.logger.addHandler(LoggingHandler(logger_provider=logs))
 
@@ -117,7 +143,10 @@ def opentelemetry(app: Flask, sink: str) -> Flush:
         body = request.get_data().decode("latin-1")  # it may be sealed records
         trace.get_current_span().set_attribute("http.request.body", body)
 
-    return lambda: (provider.force_flush(5000), logs.force_flush(5000))
+    return lambda: (
+        provider.force_flush(1000 * SECONDS),
+        logs.force_flush(1000 * SECONDS),
+    )
 
 
 def ddtrace(app: Flask, sink: str) -> Flush:
@@ -164,7 +193,7 @@ def toolbar(app: Flask, sink: str) -> Flush:
 
 
 def post(sink: str, body: bytes) -> None:
-    connection = HTTPConnection(sink.removeprefix("http://"), timeout=10)
+    connection = HTTPConnection(sink.removeprefix("http://"), timeout=SECONDS)
     connection.request("POST", "/", body)
     connection.getresponse().read()
     connection.close()
