@@ -17,6 +17,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from math import ceil
 from pathlib import Path
 from threading import Event
@@ -38,6 +39,8 @@ from ..servers.conftest import AUDIENCE, Service, pins, settings
 
 #: Requests of a client that does not stay.
 _FEW = 20
+#: How long clients may take for anything, in seconds.
+_PATIENCE = 120
 
 
 @dataclass
@@ -59,9 +62,10 @@ class Tally:
         )
 
 
-def client(number: int, make: Callable[[], SealedCaller], stop: Event, *, stays: bool) -> Tally:
+def client(
+    number: int, make: Callable[[], SealedCaller], stop: Event, tally: Tally, *, stays: bool
+) -> None:
     """One client, until it is told to stop."""
-    tally = Tally()
     caller = make()
     while not stop.is_set():
         try:
@@ -80,7 +84,6 @@ def client(number: int, make: Callable[[], SealedCaller], stop: Event, *, stays:
         if not stays and tally.requests % _FEW == 0:
             tally.visits += 1
             caller = make()
-    return tally
 
 
 def rotate(source: KeySource, now: int) -> None:
@@ -94,11 +97,26 @@ def rotate(source: KeySource, now: int) -> None:
     source.update(change)
 
 
-def rotate_each_second(source: KeySource, seconds: int) -> None:
-    first = ceil(time.time())
-    for number in range(seconds):
-        time.sleep(max(0, first + number + 0.05 - time.time()))
-        rotate(source, ceil(time.time()))
+def rotate_each_second(source: KeySource, seconds: int, tallies: list[Tally]) -> None:
+    """Or later, where the machine is so busy that clients had hardly an answer meanwhile."""
+    now = 0
+    for number in range(1, seconds + 1):
+        wait_until(partial(_each_asked, tallies, 2 * number))
+        now = max(ceil(time.time()), now + 1)
+        time.sleep(max(0, now - 0.95 - time.time()))
+        rotate(source, now)
+
+
+def _each_asked(tallies: list[Tally], times: int) -> bool:
+    return all(tally.requests >= times for tally in tallies)
+
+
+def wait_until(come: Callable[[], bool]) -> None:
+    end = time.monotonic() + _PATIENCE
+    while not come():
+        if time.monotonic() > end:
+            raise TimeoutError
+        time.sleep(0.01)
 
 
 def leak(source: KeySource) -> None:
@@ -127,22 +145,24 @@ def run(
     with process.gunicorn(folder, given, workers=workers, kind=kind) as server:
         make = Service(server, pinned).caller
         phases = []
-        works: list[Callable[[], None]] = [
-            lambda: rotate_each_second(source, seconds),
-            lambda: _leak_in_the_middle(source),
+        works: list[Callable[[list[Tally]], None]] = [
+            lambda tallies: rotate_each_second(source, seconds, tallies),
+            lambda tallies: _leak_in_the_middle(source, tallies[::2]),
         ]
         for work in works:
-            stop = Event()
+            stop, tallies = Event(), [Tally() for _ in range(clients)]
             with ThreadPoolExecutor(clients) as pool:
                 running = [
-                    pool.submit(client, number, make, stop, stays=number % 2 == 0)
-                    for number in range(clients)
+                    pool.submit(client, number, make, stop, tally, stays=number % 2 == 0)
+                    for number, tally in enumerate(tallies)
                 ]
                 try:
-                    work()
+                    work(tallies)
                 finally:
                     stop.set()
-            phases.append(sum((one.result() for one in running), Tally()))
+            for one in running:
+                one.result()
+            phases.append(sum(tallies, Tally()))
     return phases[0], phases[1]
 
 
@@ -155,10 +175,18 @@ def _in_redis(folder: Path, given: dict[str, object], redis: RedisServer) -> Key
     return source
 
 
-def _leak_in_the_middle(source: KeySource) -> None:
-    time.sleep(0.7)
+def _leak_in_the_middle(source: KeySource, staying: list[Tally]) -> None:
+    """While clients that stay have a session; and until they have had another one for a while."""
+
+    def have(count: int) -> bool:
+        return all(tally.handshakes.total() >= count for tally in staying)
+
+    wait_until(lambda: have(1))
+    time.sleep(0.3)
     leak(source)
-    time.sleep(1.3)
+    wait_until(lambda: have(2))
+    # Each worker has read the keyring by then.
+    time.sleep(1.2)
 
 
 def main() -> None:

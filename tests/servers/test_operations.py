@@ -56,8 +56,13 @@ def test_the_proxy_that_is_shown(start: Start, tmp_path: Path) -> None:
     sent = caller.post("/upload", content_iter=[PIECE] * 32)
     assert sent.json()["size"] == 32 * len(PIECE)
     wire, hello = Service(proxy, ()).wire, Send("POST", "/sealed/session", (), b"{}")
+    statuses: list[int] = []
     with ThreadPoolExecutor(4) as threads:
-        statuses = list(threads.map(lambda _: wire.send(hello).status, range(3 * BURST)))
+        # On a machine that is busy with something else, they may come one by one at first.
+        for _ in range(10):
+            statuses += threads.map(lambda _: wire.send(hello).status, range(3 * BURST))
+            if 503 in statuses:
+                break
     assert 503 in statuses
     assert statuses.count(400) >= BURST // 2
     assert caller.get("/what").status == 200

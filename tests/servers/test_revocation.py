@@ -68,9 +68,10 @@ def test_every_worker_refuses_within_a_second(
     uri = str(given["SEALED_REPLAY_STORE"])
     open_revocations(uri, folder=tmp_path, name=AUDIENCE).revoke([one], now=now)
     revoked = last = time.monotonic()
-    while time.monotonic() < revoked + 1.2:
+    while (sent := time.monotonic()) < revoked + 1.2:
         if callers["session"].deliver(sends["session"]).status == 200:
-            last = time.monotonic()
+            # However long its answer took.
+            last = sent
     assert last - revoked < 1
     assert statuses("session") == {401}
     jkt = b64u_encode(thumbprint(callers["key"].binding.public_key()))
