@@ -85,6 +85,11 @@ class RedisServer:
         finally:
             self.signal(signal.SIGCONT)
 
+    def has_begun(self) -> bool:
+        """Whether there is a store."""
+        with self.client() as client:
+            return bool(client.keys("flask-sealed:ops:*"))
+
     def age(self) -> None:
         """Let the one store that there is have begun long ago."""
         with self.client() as client:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from ..redis_server import RedisServer
 from ..servers import process
 from ..servers.conftest import Service, pins, settings
 from . import faults
-from .world import TRANSFER, Record, World
+from .world import CLEAR_FAILURES, TRANSFER, Record, World
 
 WORKERS = 4
 Faults = list[Callable[[], None]]
@@ -35,8 +35,19 @@ def soak(folder: Path, *, store: str, seconds: float, pause: float) -> Record:
                 break
         # Afterwards all is well again.
         time.sleep(pause)
+        world.wait()
     world.check()
     return world.record
+
+
+def _begin(server: process.Server, folder: Path, redis: RedisServer) -> None:
+    """A store that has just begun refuses unsafe requests for two minutes."""
+    end = time.monotonic() + 60
+    while not redis.has_begun():
+        assert time.monotonic() < end
+        with suppress(*CLEAR_FAILURES):
+            Service(server, pins(folder)).caller().attempt(TRANSFER, b"{}")
+    redis.age()
 
 
 @contextmanager
@@ -54,11 +65,13 @@ def _service(folder: Path, store: str) -> Iterator[tuple[process.Server, Faults]
                 lambda: faults.restart_redis(redis),
                 lambda: faults.hang_redis(redis),
             ]
-        server = stack.enter_context(process.gunicorn(folder, given, workers=WORKERS))
+        # Stores are waited for as in production: so their faults are noticed.
+        hasty = {"SEALED_TEST_HASTY": ""}
+        server = stack.enter_context(
+            process.gunicorn(folder, given, workers=WORKERS, environ=hasty)
+        )
         if store == "redis":
-            # A store that has just begun refuses unsafe requests for two minutes.
-            Service(server, pins(folder)).caller().attempt(TRANSFER, b"{}")
-            redis.age()
+            _begin(server, folder, redis)
         yield (
             server,
             [

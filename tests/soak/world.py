@@ -42,6 +42,8 @@ CLEAR_FAILURES = (
 )
 #: How long a client goes on with one transfer, in seconds. The protocol lets it try for 120.
 PATIENCE = 20.0
+#: What clients of each kind see sooner or later.
+SEEN = ("transfer done", "download done", "upload: 200", "replay: 409", "intruder: 400")
 TRANSFER = Request(method="POST", target="/transfer", content_type="application/json")
 
 
@@ -99,9 +101,15 @@ class World:
     def __exit__(self, *_: object) -> None:
         self._stop.set()
         for thread in self._threads:
-            thread.join(60)
+            thread.join(120)
             if thread.is_alive():
                 self.record.violate("a client hangs")
+
+    def wait(self) -> None:
+        """Until clients of each kind have seen what they see, which may take long."""
+        end = time.monotonic() + 60
+        while time.monotonic() < end and not all(map(self.record.outcomes.get, SEEN)):
+            time.sleep(0.1)
 
     def check(self) -> None:
         """Compare what the clients were told with what the views did.
@@ -132,7 +140,7 @@ class World:
             pins=[b64u_encode(pin) for pin in self._pins],
             origin=self.server.base,
         )
-        return httpx.Client(transport=transport, base_url=self.server.base, timeout=10)
+        return httpx.Client(transport=transport, base_url=self.server.base, timeout=60)
 
     def _transfers(self) -> None:
         """Each is tried until its outcome is known."""
@@ -186,7 +194,7 @@ class World:
 
     def _replays(self) -> None:
         """Sends each request of its own again and again."""
-        wire = HttpWire(self.server.base, timeout=10)
+        wire = HttpWire(self.server.base, timeout=60)
         caller = SealedCaller(
             wire, audience=AUDIENCE, ring_pins=self._pins, origin=self.server.base
         )
@@ -208,7 +216,7 @@ class World:
         seals = [{}, {"Sealed": "e30..AAAAAAAAAAAAAAAA.AAAA.AAAAAAAAAAAAAAAAAAAAAA"}]
         while not self._stop.is_set():
             for seal in seals:
-                connection = HTTPConnection("127.0.0.1", self.server.port, timeout=10)
+                connection = HTTPConnection("127.0.0.1", self.server.port, timeout=60)
                 headers = {"Content-Type": "application/json", **seal}
                 connection.request("POST", "/transfer", body, headers)
                 status = connection.getresponse().status
