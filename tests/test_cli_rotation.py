@@ -56,7 +56,7 @@ def test_a_ticket_key_is_used_when_every_worker_of_the_application_has_it(
     ring = read_keyring(path)
     assert tickets(ring)[0] == first
     _, second = ring.order("ticket")
-    assert before + 2 + 2 * CLOCKS <= second.nbf <= before + 2 + 2 * CLOCKS + 5
+    assert before + 2 + 2 * CLOCKS <= second.nbf <= before + 2 + 2 * CLOCKS + 60
     # When the last ticket under it has expired, nobody needs the old one.
     assert ring.order("ticket")[0].exp == second.nbf + 120 + CLOCKS
     # A second time changes nothing until then.
@@ -68,7 +68,7 @@ def test_options_say_who_uses_a_file(path: Path, tmp_path: Path) -> None:
     now = time.time()
     done = flask(tmp_path, "rotate", "--keyring", "ring.json", "--reload", "300", "--clocks", "0")
     assert done.returncode == 0, done.stderr
-    assert now + 300 <= read_keyring(path).order("ticket")[-1].nbf <= now + 330
+    assert now + 300 <= read_keyring(path).order("ticket")[-1].nbf <= now + 360
     assert flask(tmp_path, "rotate", "--keyring", "no.json").returncode == 1
     assert flask(tmp_path, "rotate", "--reload", "-1").returncode == 2
 

@@ -132,5 +132,5 @@ def test_attempts_by_hand(make_caller: Callable[..., SealedCaller], service: Ser
     moved = caller.prepare(LOOK)
     assert caller.deliver(replace(moved.send, target="/elsewhere")).status == Refused.status
     stale, attempt = caller.attempt(LOOK, iat=5)
-    assert attempt.json(stale)["server_time"] == pytest.approx(time.time(), abs=5)
+    assert attempt.json(stale)["server_time"] == pytest.approx(time.time(), abs=60)
     assert len(service.done) == 1

@@ -36,7 +36,7 @@ REFUSALS = ["sealed-required", "malformed", "refused", "session-unknown", "unava
 def victim(bank: Bank, box: Middlebox) -> Iterator[httpx.Client]:
     """A program that uses the package's own client."""
     transport = SealedTransport(audience=AUDIENCE, origin=box.base, pins=bank.pins)
-    with httpx.Client(base_url=box.base, transport=transport) as client:
+    with httpx.Client(base_url=box.base, transport=transport, timeout=120) as client:
         yield client
 
 
@@ -147,7 +147,7 @@ def test_another_algorithm(bank: Bank, change: dict[str, object]) -> None:
 
 def test_control(bank: Bank, box: Middlebox, victim: httpx.Client) -> None:
     """A client that lets a message decide whether to seal speaks in clear; this one is served."""
-    with httpx.Client(base_url=box.base) as careless:
+    with httpx.Client(base_url=box.base, timeout=120) as careless:
         answer_with(box, "/sealed/routes", Answer(200, JSON, b'{"routes":[]}'))
         if not careless.get("/sealed/routes").json()["routes"]:
             careless.post("/twin/transfer", json={"card": MARKER})

@@ -180,7 +180,10 @@ def _posts(store: str, calls: int) -> dict[str, float]:
     with serving(app) as url:
         transport = SealedTransport(audience=AUDIENCE, origin=url, pins=pins)
         # The one in clear has nothing of Flask-Sealed, not even its transport.
-        clients = {"sealed": httpx.Client(transport=transport), "plain": httpx.Client()}
+        clients = {
+            "sealed": httpx.Client(transport=transport, timeout=120),
+            "plain": httpx.Client(timeout=120),
+        }
         for _ in range(calls):
             for way, name in _WAYS.items():
                 begun = time.perf_counter()

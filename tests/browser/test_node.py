@@ -37,7 +37,7 @@ def test_there_and_back(serve: Serve, name: str) -> None:
         return_completed_process=True,
         input=TEXTS[name].encode(),
         capture_output=True,
-        timeout=30,
+        timeout=120,
     )
     assert (done.returncode, done.stderr) == (0, b"")
     assert opened == [TEXTS[name].encode()]

@@ -682,7 +682,7 @@ def test_threads_share_one_handshake(
     base: str, options: dict[str, Any], agreed: list[str]
 ) -> None:
     transport = SealedTransport(origin=base, **options)
-    limits = {"timeout": 30}
+    limits = {"timeout": 120}
     with httpx.Client(transport=transport, base_url=base, **limits) as client:  # type: ignore[arg-type]
 
         def ask(number: int) -> bool:
@@ -697,7 +697,7 @@ def test_threads_share_one_handshake(
 def test_tasks_share_one_handshake(base: str, options: dict[str, Any], agreed: list[str]) -> None:
     async def main() -> None:
         transport = AsyncSealedTransport(origin=base, **options)
-        async with httpx.AsyncClient(transport=transport, base_url=base, timeout=30) as client:
+        async with httpx.AsyncClient(transport=transport, base_url=base, timeout=120) as client:
 
             async def ask(number: int) -> None:
                 response = await client.post("/echo", json={"number": number})
@@ -718,7 +718,7 @@ def test_asynchronously(base: str, options: dict[str, Any], agreed: list[str]) -
 
     async def main() -> None:
         transport = AsyncSealedTransport(origin=base, **options)
-        async with httpx.AsyncClient(transport=transport, base_url=base) as client:
+        async with httpx.AsyncClient(transport=transport, base_url=base, timeout=120) as client:
             response = await client.post("/digest", content=pieces())
             assert response.json()["size"] == 210_000
             async with client.stream("GET", "/pieces/300") as response:
@@ -745,7 +745,7 @@ def test_an_asynchronous_handshake_that_fails_lets_others_go(
         transport = AsyncSealedTransport(origin="http://127.0.0.1:1", **options)
         async with httpx.AsyncClient(transport=transport) as client:
             for _ in range(2):
-                with anyio.fail_after(5), pytest.raises(httpx.ConnectError):
+                with anyio.fail_after(60), pytest.raises(httpx.ConnectError):
                     await client.get("http://127.0.0.1:1/look")
 
     anyio.run(main)
@@ -790,7 +790,7 @@ def test_a_handshake_that_is_cancelled_lets_others_go(
 def test_a_real_connection_is_given_back(base: str, options: dict[str, Any]) -> None:
     inner = httpx.HTTPTransport(limits=httpx.Limits(max_connections=1))
     transport = SealedTransport(origin=base, transport=inner, **options)
-    timeout = httpx.Timeout(5, pool=1)
+    timeout = httpx.Timeout(120, pool=5)
     with httpx.Client(transport=transport, base_url=base, timeout=timeout) as client:
         for _ in range(2):
             assert client.get("/look").status_code == 200

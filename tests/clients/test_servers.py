@@ -25,6 +25,8 @@ PIECE = bytes(range(256)) * 256
 PIECES = 384
 #: The most that a client may need for a stream, in bytes.
 MOST = 4 * 1024 * 1024
+#: How long the server may take for anything.
+SECONDS = 120
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +52,9 @@ def stream() -> Iterator[bytes]:
 
 def test_httpx_streams_in_bounded_memory(server: Server, options: dict[str, Any]) -> None:
     size = PIECES * len(PIECE)
-    with httpx.Client(transport=SealedTransport(**options), base_url=server.base) as client:
+    with httpx.Client(
+        transport=SealedTransport(**options), base_url=server.base, timeout=SECONDS
+    ) as client:
         client.get("/what")
         tracemalloc.start()
         assert client.post("/upload", content=stream()).json()["size"] == size
@@ -87,7 +91,7 @@ def test_a_token_outlives_the_program(
 ) -> None:
     def client(**more: Any) -> httpx.Client:
         transport = SealedTransport(**options, **more)
-        return httpx.Client(transport=transport, base_url=server.base)
+        return httpx.Client(transport=transport, base_url=server.base, timeout=SECONDS)
 
     mine = tmp_path / "client.json"
     with client(binding=mine) as first:
@@ -111,7 +115,7 @@ def test_many_threads_and_a_server_whose_keys_have_changed(
 
     transport = SealedTransport(transport=Counting(), **options)
     service = transport._service
-    with httpx.Client(transport=transport, base_url=server.base, timeout=30) as client:
+    with httpx.Client(transport=transport, base_url=server.base, timeout=SECONDS) as client:
         client.get("/what")
         # A ticket of another server's.
         keys: Any = service._keys

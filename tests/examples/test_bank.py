@@ -442,7 +442,7 @@ def test_starts_at_once_agree_on_one_file(tmp_path: Path) -> None:
     everybody = threading.Barrier(8)
 
     def write(path: Path) -> None:
-        everybody.wait(10)  # so that none is there yet for any of them
+        everybody.wait(60)  # so that none is there yet for any of them
         path.write_text(path.name)
 
     def start(_: int) -> str:

@@ -54,4 +54,4 @@ def client() -> Iterator[Client]:
         yield Client(process)
         assert process.stdin is not None
         process.stdin.close()
-        assert process.wait(timeout=10) == 0
+        assert process.wait(timeout=60) == 0

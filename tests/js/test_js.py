@@ -18,7 +18,7 @@ def test_javascript(script: str) -> None:
         return_completed_process=True,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=240,
     )
     assert isinstance(done.stdout, str)
     assert done.returncode == 0, done.stdout

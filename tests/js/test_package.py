@@ -74,7 +74,7 @@ def test_every_name_of_the_types_is_there(tmp_path: Path) -> None:
             cwd=tmp_path,
             capture_output=True,
             text=True,
-            timeout=30,
+            timeout=120,
         )
         assert names
         assert done.stdout == "true"
@@ -100,7 +100,7 @@ def test_what_is_served_is_built_from_what_is_read(tmp_path: Path) -> None:
         return_completed_process=True,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
     )
     assert (done.returncode, done.stderr) == (0, "")
     built = {path.name: path.read_bytes() for path in tmp_path.iterdir()}

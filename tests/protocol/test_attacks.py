@@ -1240,4 +1240,4 @@ def test_make_a_body_slow_to_refuse(body: bytes) -> None:
     request = serve(client_exchange().seal(TRANSFER, CONTENT, iat=NOW).seal).request
     start = time.perf_counter()
     assert isinstance(outcome(request.open_body, body), Malformed)
-    assert time.perf_counter() - start < 1  # a square would take a day
+    assert time.perf_counter() - start < 60  # a square would take a day

@@ -52,7 +52,7 @@ def ask_node(*works: tuple[str, object]) -> list[Any]:
         input=json.dumps(works),
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=180,
     )
     assert done.returncode == 0, done.stderr
     results = json.loads(done.stdout)

@@ -179,7 +179,7 @@ def test_of_many_at_once_one_is_first() -> None:
     store, start = MemoryStore(0), Barrier(16)
 
     def attempts(_: int) -> list[bool]:
-        start.wait(10)
+        start.wait(60)
         return [store.add(_SlowName([number]), since=1, now=NOW + number) for number in range(20)]
 
     with ThreadPoolExecutor(16) as pool:
