@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from flask import Flask
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 from werkzeug.serving import make_server
 
 from examples.bank import create_app
@@ -21,8 +21,13 @@ from .recorder import Recorder
 #: Serves an application until the test's end, and answers its URL.
 Serve = Callable[[Flask], str]
 
+#: How long a browser may take for anything, in milliseconds.
+PATIENCE = 120_000
+expect.set_options(timeout=PATIENCE)
+
 #: How the system's own Chromium is started.
 CHROMIUM: dict[str, Any] = {
+    "timeout": PATIENCE,
     "executable_path": shutil.which("chromium"),
     "args": [
         "--no-sandbox",
@@ -47,7 +52,7 @@ def browser() -> Iterator[Browser]:
 @pytest.fixture
 def context(browser: Browser) -> Iterator[BrowserContext]:
     context = browser.new_context(viewport={"width": 1280, "height": 900})
-    context.set_default_timeout(10_000)
+    context.set_default_timeout(PATIENCE)
     yield context
     context.close()
 

@@ -53,7 +53,7 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        timeout=60,
+        timeout=180,
     )
     assert done.returncode == 0, done.stdout
     return made
@@ -125,7 +125,6 @@ def form() -> dict[str, int]:
 def cut() -> Response:
     def pieces() -> Iterator[bytes]:
         yield b"first"
-        time.sleep(0.3)  # The browser has it before the connection breaks.
         raise ConnectionError
 
     return Response(pieces(), content_type="text/plain")
@@ -440,19 +439,18 @@ class TestFailures:
         failed: list[str] = []
         page.on("requestfailed", lambda one: failed.append(one.url))
         page.route("**/card", lambda route: None)
-        done = run("""
-          const { http } = await start(options);
-          await once(http.get("/echo"));
-          const seen = [];
-          const tell = (value) => seen.push(value);
-          const observer = { next: tell, error: tell, complete: () => tell("end") };
-          const subscription = http.get("/card").subscribe(observer);
-          await new Promise((resolve) => setTimeout(resolve, 200));
-          subscription.unsubscribe();
-          await new Promise((resolve) => setTimeout(resolve, 100));
-          return seen;
-        """)
-        assert done == []
+        with page.expect_request("**/card"):
+            run("""
+              const { http } = await start(options);
+              await once(http.get("/echo"));
+              globalThis.seen = [];
+              const tell = (value) => seen.push(value);
+              const observer = { next: tell, error: tell, complete: () => tell("end") };
+              globalThis.subscription = http.get("/card").subscribe(observer);
+            """)
+        with page.expect_event("requestfailed"):
+            run("subscription.unsubscribe()")
+        assert run("return seen") == []
         assert [one.rpartition("/")[2] for one in failed] == ["card"]
 
 
@@ -546,17 +544,18 @@ class TestProgress:
         failed: list[str] = []
         page.on("requestfailed", lambda one: failed.append(one.url))
         page.route("**/echo", lambda route: None)
-        run(
-            """
-          const { http } = await start(options);
-          await once(http.get("/card"));
-          const subscription = http.post("/echo", "x", { reportProgress: true }).subscribe();
-          await new Promise((resolve) => setTimeout(resolve, 200));
-          subscription.unsubscribe();
-          await new Promise((resolve) => setTimeout(resolve, 100));
-        """,
-            uploadProgress=True,
-        )
+        with page.expect_request("**/echo"):
+            run(
+                """
+              const { http } = await start(options);
+              await once(http.get("/card"));
+              const sending = http.post("/echo", "x", { reportProgress: true });
+              globalThis.subscription = sending.subscribe();
+            """,
+                uploadProgress=True,
+            )
+        with page.expect_event("requestfailed"):
+            run("subscription.unsubscribe()")
         assert [one.rpartition("/")[2] for one in failed] == ["echo"]
 
 

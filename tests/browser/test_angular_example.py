@@ -22,6 +22,7 @@ class Wire:
     """What travels to and from the bank's views, and what the page complains about."""
 
     def __init__(self, page: Page) -> None:
+        self._page = page
         self.complaints: list[str] = []
         self.requests: list[Request] = []
         page.on("pageerror", lambda error: self.complaints.append(str(error)))
@@ -31,6 +32,13 @@ class Wire:
     def _keep(self, request: Request) -> None:
         if "/api/" in request.url:
             self.requests.append(request)
+
+    def paths(self, count: int) -> list[str]:
+        """How the requests' paths end, once there are so many: the page may have its answer
+        before the browser tells that it has come."""
+        while len(self.requests) < count:
+            self._page.wait_for_event("requestfinished")
+        return [request.url.rpartition("/")[2] for request in self.requests]
 
     def text(self) -> str:
         texts: list[str] = []
@@ -70,8 +78,8 @@ def test_all_that_a_customer_does(page: Page, wire: Wire) -> None:
     page.get_by_label("PDF, PNG or JPEG").set_input_files(document)  # type: ignore[arg-type]
     expect(page.get_by_text(f"passport.pdf is kept: {len(PDF)} bytes")).to_be_visible()
     expect(page.get_by_label("Sent")).to_have_js_property("value", 1)
-    paths = [request.url.rpartition("/")[2] for request in wire.requests]
-    assert paths == ["login", "payment-details", "transfers", "kyc"]
+    paths = ["login", "payment-details", "transfers", "kyc"]
+    assert wire.paths(len(paths)) == paths
     text = wire.text()
     assert [marker for marker in MARKERS if marker in text] == []
     assert wire.complaints == []

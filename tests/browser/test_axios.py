@@ -166,7 +166,7 @@ def test_the_example(serve: Serve, instance: Path, tmp_path: Path) -> None:
         return_completed_process=True,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=180,
     )
     assert done.stderr == ""
     transfer, refused, head, *bookings = str(done.stdout).splitlines()

@@ -141,7 +141,7 @@ def test_the_panel_shows_seals_and_envelopes_from_both_ends(page: Page, wire: Wi
     expect(seal).to_contain_text('"typ": "sealed-response"')
     plain, carried = both(card, "Response: body")
     expect(plain).to_contain_text('"cardLast4": "4242"')
-    assert carried.inner_text() == wire.bodies("/api/payment-details")[0].decode()
+    expect(carried).to_have_text(wire.bodies("/api/payment-details")[0].decode())
     headers = both(card, "Headers in clear")[1]
     expect(headers).to_contain_text("GET /api/payment-details")
     expect(headers).not_to_contain_text("authorization")

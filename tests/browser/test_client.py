@@ -88,7 +88,14 @@ def add_views(app: Flask) -> None:
     for name, view in (("echo", echo), ("form", form), ("moved", moved), ("events", events)):
         app.add_url_rule(f"/{name}", name, sealed(view), methods=_ANY)
     app.add_url_rule("/download/<int:size>", "download", sealed(download))
-    app.add_url_rule("/cut", "cut", sealed(cut))
+    seen = threading.Event()
+    app.add_url_rule("/cut", "cut", sealed(lambda: cut(seen)))
+
+    @app.get("/seen")
+    def has_seen() -> str:
+        seen.set()
+        return ""
+
     app.add_url_rule("/status/<int:status>", "status", sealed(lambda status: ("", status)))
     app.add_url_rule("/many", "many", sealed(lambda: Response(["text"], headers=MANY)))
     app.add_url_rule("/login", "login", sealed(login), methods=["POST"])
@@ -130,10 +137,14 @@ def download(size: int) -> Response:
     return Response(pieces(), content_type="application/octet-stream")
 
 
-def cut() -> Response:
+def cut(seen: threading.Event) -> Response:
+    """Breaks, as soon as the page has seen the first piece where it wants to."""
+    waits = "held" in request.args
+
     def pieces() -> Iterator[bytes]:
         yield b"first"
-        time.sleep(0.3)  # The browser has it before the connection breaks.
+        if waits:
+            seen.wait(60)
         raise ConnectionError
 
     return Response(pieces(), content_type="text/plain")
@@ -211,8 +222,9 @@ class TestResponses:
         done = run("""
           const isError = (error) => error instanceof Error;
           const whole = await api.fetch("/cut").then((r) => r.text()).catch(isError);
-          const reader = (await api.fetch("/cut")).body.getReader();
+          const reader = (await api.fetch("/cut?held")).body.getReader();
           const first = new TextDecoder().decode((await reader.read()).value);
+          await fetch("/seen");
           return [whole, first, await reader.read().catch((error) => error.code)];
         """)
         assert done == [True, "first", "no-answer"]
@@ -404,8 +416,21 @@ class TestTokens:
         assert done == [401, 401]
 
 
+#: After all that the page has begun to write into the client's database.
+WRITTEN = """await new Promise((resolve, reject) => {
+  const opening = indexedDB.open("flask-sealed", 1);
+  opening.onerror = reject;
+  opening.onsuccess = () => {
+    const after = opening.result.transaction("bindings", "readwrite");
+    after.objectStore("bindings").count();
+    after.oncomplete = resolve;
+    opening.result.close();
+  };
+});"""
+
+
 class TestKeptSessions:
-    CARD = "return (await api.fetch('/card')).status"
+    CARD = f"const {{ status }} = await api.fetch('/card'); {WRITTEN} return status"
     MADE = ("session", "client-agreement.js")
 
     @pytest.fixture

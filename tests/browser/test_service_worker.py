@@ -19,6 +19,16 @@ from flask_sealed import sealed
 
 from .conftest import Serve
 
+#: Whether the worker has kept its session, which it does beside everything else.
+KEPT = """() => new Promise((resolve, reject) => {
+  const opening = indexedDB.open("flask-sealed", 1);
+  opening.onerror = reject;
+  opening.onsuccess = () => {
+    const names = opening.result.transaction("bindings").objectStore("bindings").getAllKeys();
+    names.onsuccess = () => resolve(names.result.some(Array.isArray));
+    opening.result.close();
+  };
+})"""
 MARKERS = ("migraine", "Lovelace", "4242-note", "note=")
 
 
@@ -68,7 +78,7 @@ def live() -> Response:
 
 
 def held() -> str:
-    time.sleep(1)
+    time.sleep(20)  # Longer than a busy browser takes to see that its patience is over.
     return "4242-note"
 
 
@@ -287,6 +297,7 @@ def test_a_worker_that_the_browser_has_ended(
 ) -> None:
     """It starts anew with the next request, in the session that was kept, and caches nothing."""
     assert len(tap.of("/sealed/session")) == 1
+    clinic.wait_for_function(KEPT)
     browser = context.new_cdp_session(clinic)
     browser.send("ServiceWorker.enable")
     browser.send("ServiceWorker.stopAllWorkers")
