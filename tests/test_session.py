@@ -699,12 +699,12 @@ def test_answers_that_were_swapped(caller: SealedCaller) -> None:
 
 def test_a_stale_request_is_answered_sealed_with_the_time(caller: SealedCaller) -> None:
     now = int(time.time())
-    for iat in (now - 70, now + 20, 0):
+    for iat in (now - 70, now + 200, 0):
         outer, attempt = caller.attempt(transfer(), BODY, iat=iat)
         message, content = attempt.open(outer)
         said = json.loads(content)
         assert (message.status, said["type"]) == (400, "urn:flask-sealed:stale")
-        assert abs(said["server_time"] - now) <= 2
+        assert now <= said["server_time"] <= time.time()
 
 
 def test_a_replayed_operation_is_answered_sealed(app: Flask, caller: SealedCaller) -> None:

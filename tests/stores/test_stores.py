@@ -44,9 +44,10 @@ def test_what_is_not_vouched_for_is_not_remembered(store: ReplayStore) -> None:
 
 
 def test_a_new_store_vouches_for_nothing_that_could_have_been_before_it(
-    store: ReplayStore,
+    make_store: MakeStore,
 ) -> None:
     now = int(time.time())
+    store = make_store()
     for iat in (now - OLDEST, now, now + NEWEST, now + GIVE_UP):
         with pytest.raises(Unavailable):
             check_once(store, OP, iat=iat, now=now)
