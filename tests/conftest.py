@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from flask import Flask
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from flask_sealed import Sealed
 from flask_sealed.protocol.keys import Key, KeyRing
@@ -23,7 +23,7 @@ from .peer import Peer
 from .redis_server import RedisServer, standing
 
 # A machine that is busy with something else makes no test fail.
-settings.register_profile("unhurried", deadline=None)
+settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("unhurried")
 wait_long()
 
